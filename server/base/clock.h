@@ -1,0 +1,11 @@
+/* The two clocks of the shells. Pure cores take `now_us` as a parameter instead. Thread: any. */
+#pragma once
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in µs: the same value in every process of the machine, never stepped. This is the time base of all media
+ * and of every `session_us`. */
+int64_t clock_now_us(void);
+
+/* Wall time in µs since 1970, for people; may be stepped. */
+int64_t clock_wall_us(void);

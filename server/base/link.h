@@ -1,0 +1,61 @@
+/* Link: the messages between the supervisor and its children, over one SOCK_SEQPACKET socket a child.
+ *
+ * A child finds its end as descriptor 3 (`LINK_FD`). One struct a message, descriptors by SCM_RIGHTS. The supervisor parses
+ * no stranger's byte: text is a name it made or control gave it, never a client's.
+ *
+ * Thread: any; a socket belongs to one thread for sending. Sending never blocks: ERR_AGAIN when the socket is full.
+ * Descriptors passed to link_send() stay the caller's; those received belong to the receiver and are CLOEXEC. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINK_FD 3
+#define LINK_FDS_MAX 16
+#define LINK_TEXT_MAX 256
+
+enum link_kind {
+    /* supervisor → any child, first message. a = the child's index, b = generation. fds: heartbeat memfd (one page of
+     * _Atomic uint64_t; the child bumps cell `c` every 100 ms). */
+    LINK_START = 1,
+    LINK_STOP = 2,  /* supervisor → child: finish your files and exit */
+    LINK_READY = 3, /* child → supervisor: serving */
+
+    /* supervisor → giaoband. */
+    LINK_LISTENERS = 10,   /* a = number of TLS listeners, b = number of plain ones (127.0.0.1 and [::1]); fds in that order */
+    LINK_WORKER = 11,      /* a = worker index, b = its generation; fds: a new socketpair's end (wish protocol) */
+    LINK_WORKER_GONE = 12, /* a = worker index, b = its generation, c = the signal or exit status */
+    LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted; b = restarts so far; text = briefing id */
+    LINK_COMPOSED = 14,    /* a = exit status of a composer; text = its job, as in LINK_COMPOSE */
+    LINK_KEPT_FEED = 15,   /* after a restart of control, one for each kept feed: a = feed id, b = worker; text = briefing id;
+                              fds: data, tail. Ends with LINK_KEPT_END. */
+    LINK_KEPT_END = 16,
+
+    /* giaoband → supervisor. */
+    LINK_RECORD = 20,      /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>) */
+    LINK_RECORD_STOP = 21, /* the briefing is closed: the recorder drains its feeds, writes the manifest and exits */
+    LINK_FEED = 22,        /* keep this feed and give it to the recorder of that briefing: a = feed id, b = worker; text =
+                              briefing id; fds: data, tail. The same message goes on to the recorder, after each start. */
+    LINK_COMPOSE = 23,     /* run a composer; text = "<briefing id> <mp4|webm>" */
+
+    /* supervisor → giaoban-media. */
+    LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address */
+    LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former) */
+};
+
+struct link_message {
+    uint32_t kind, a, b, c;
+    char text[LINK_TEXT_MAX]; /* NUL-terminated */
+};
+
+/* ERR_AGAIN: full; ERR_CLOSED: the other side is gone; ERR_IO. */
+int link_send(int fd, const struct link_message *m, const int *fds, size_t n_fds);
+
+/* `fds` holds LINK_FDS_MAX. Blocking or not as the socket is. ERR_AGAIN, ERR_CLOSED, ERR_MALFORMED (skipped; its descriptors
+ * are closed). */
+int link_receive(int fd, struct link_message *ret_m, int *fds, size_t *ret_n_fds);
+
+/* The same for raw bodies (the wish protocol's JSON objects of at most 96 KB). */
+#define LINK_BODY_MAX (96 * 1024)
+int link_send_body(int fd, const void *body, size_t len, const int *fds, size_t n_fds);
+int link_receive_body(int fd, void *body, size_t cap, size_t *ret_len, int *fds, size_t *ret_n_fds);

@@ -1,0 +1,10 @@
+/* Refusals: why a command or a request is not carried out. A code for programs, a sentence in Vietnamese and English for
+ * people: what happened, what still works, what to do. Static data; thread: any. */
+#pragma once
+
+struct refusal {
+    const char *code, *vi, *en;
+};
+
+/* By code; never NULL: an unknown code yields "internal". */
+const struct refusal *refusal_find(const char *code);

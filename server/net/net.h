@@ -1,0 +1,120 @@
+/* Net: the loop of a media process. Sockets, ICE-lite (RFC 8445, 8489), DTLS 1.2 (RFC 6347, 5764), SRTP, GSO sending.
+ *
+ * One struct net a process, one thread. It owns the sockets it is given, an epoll set, the packet pool, and transports. A
+ * transport is one 5-tuple's worth of ICE + DTLS + SRTP: one endpoint's media (BUNDLE, rtcp-mux).
+ *
+ * Order of a turn: epoll → recvmmsg → (STUN | DTLS | unprotect → events.rtp / events.rtcp) → watches → events.turn → flush
+ * of all runs in one sendmmsg. Everything handed to net_send_*() in a turn leaves at its end. Times are CLOCK_MONOTONIC µs.
+ *
+ * Errors: bad datagrams only increment a counter (enum net_drop). */
+#pragma once
+
+#include "base/packet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct net;
+struct net_transport;
+
+enum net_state {
+    NET_NEW,
+    NET_CHECKED,   /* an authenticated connectivity check has named the peer's address */
+    NET_CONNECTED, /* DTLS finished, fingerprint verified, SRTP keys installed */
+    NET_FAILED,    /* fingerprint mismatch, DTLS alert, no common profile */
+    NET_EXPIRED,   /* ICE consent lost for 30 s (RFC 7675) */
+};
+
+enum net_role {
+    NET_SERVER, /* ICE-lite, controlled, DTLS passive: giaoban-media */
+    NET_CLIENT, /* sends connectivity checks with USE-CANDIDATE to one remote address, DTLS active: simulator, room */
+};
+
+enum net_class { NET_SOUND, NET_PICTURE, NET_SCREEN, NET_CONTROL }; /* chooses the DSCP mark */
+
+struct net_events {
+    /* An authenticated RTP packet in the clear; header parsed by the receiver. The packet is the callee's to keep with
+     * packet_ref(); net drops its own reference afterwards. */
+    void (*rtp)(void *ctx, struct net_transport *t, struct packet *p, int64_t now_us);
+    /* An authenticated compound RTCP packet in the clear; valid during the call. */
+    void (*rtcp)(void *ctx, struct net_transport *t, const uint8_t *bytes, size_t len, int64_t now_us);
+    void (*state)(void *ctx, struct net_transport *t, enum net_state state, int64_t now_us);
+    /* End of a turn, before the flush. Returns when it wants to run again at the latest (INT64_MAX: no wish). */
+    int64_t (*turn)(void *ctx, int64_t now_us);
+};
+
+struct net_config {
+    const int *sockets; /* bound, non-blocking UDP sockets (server role); owned by net from net_new() on */
+    size_t n_sockets;
+    size_t packets;           /* size of the packet pool */
+    unsigned handshake_steps; /* DTLS records a turn, default 8 */
+    int dscp[4];              /* by enum net_class, −1: unmarked */
+    bool gso;                 /* false: never (tests) */
+};
+
+struct net_transport_config {
+    enum net_role role;
+    void *user;               /* net_transport_user() */
+    char remote_ufrag[257], remote_pwd[257];
+    char remote_fingerprint[96 * 3]; /* "AB:CD:…" of sha-256 */
+    struct sockaddr_storage remote;  /* client role: where to send the checks; a socket of its own is made for it */
+};
+
+int net_new(const struct net_config *config, const struct net_events *events, void *ctx, struct net **ret_net);
+void net_free(struct net *n); /* closes transports first; NULL is fine */
+
+/* One turn; waits at most until `deadline_us`. */
+int net_run_once(struct net *n, int64_t deadline_us);
+
+/* Another descriptor in the same loop (control link, a feed's eventfd). `events` as for epoll. */
+int net_watch(struct net *n, int fd, uint32_t events, void (*ready)(void *ctx, uint32_t events, int64_t now_us), void *ctx);
+int net_unwatch(struct net *n, int fd);
+
+/* "AB:CD:…" of our certificate; made at net_new(). */
+const char *net_fingerprint(const struct net *n);
+
+int net_transport_new(struct net *n, const struct net_transport_config *config, struct net_transport **ret_t);
+/* Also sends a DTLS close_notify. `t` is gone afterwards; safe inside a callback for another transport, and for its own. */
+void net_transport_free(struct net_transport *t);
+void *net_transport_user(const struct net_transport *t);
+const char *net_transport_ufrag(const struct net_transport *t); /* ours, made at new */
+const char *net_transport_pwd(const struct net_transport *t);
+enum net_state net_transport_state(const struct net_transport *t);
+int64_t net_transport_rtt_us(const struct net_transport *t); /* client role: of the last check; −1 unknown */
+
+/* Protects header + payload (+ `padding` bytes of RTP padding, last byte their count; the caller has set P in the header)
+ * into the send area and appends to the transport's run. `header` is complete (fixed, CSRC, extension): `header_len` a
+ * multiple of 4, at most 160. (key, SSRC, index) is never used twice with different bytes: the sequence number's rollover
+ * is counted here, from a first number below 32768. Returns 0 or ERR_STATE (not connected), ERR_FULL (counted), ERR_RANGE. */
+int net_send_rtp(struct net_transport *t, enum net_class class, const uint8_t *header, size_t header_len,
+                 const uint8_t *payload, size_t payload_len, uint8_t padding);
+int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t len);
+
+struct net_stats {
+    uint64_t received_packets, received_bytes, sent_packets, sent_bytes;
+    uint64_t gso_runs, gso_run_packets; /* runs longer than one and the packets in them */
+    uint64_t sendmmsg_calls;
+    uint64_t drops[16]; /* by enum net_drop */
+};
+
+enum net_drop {
+    NET_DROP_GARBAGE,       /* first byte of no protocol (RFC 7983) */
+    NET_DROP_STUN,          /* malformed, unauthenticated or for an unknown ufrag */
+    NET_DROP_UNKNOWN_PEER,  /* DTLS, RTP or RTCP from an address that passed no check */
+    NET_DROP_DTLS,
+    NET_DROP_NOT_CONNECTED, /* RTP before keys */
+    NET_DROP_AUTH,          /* SRTP authentication failed */
+    NET_DROP_REPLAY,
+    NET_DROP_SRTCP_CLEAR, /* SRTCP under GCM without the E bit */
+    NET_DROP_TRUNCATED,
+    NET_DROP_POOL_EMPTY,
+    NET_DROP_SEND_FULL,
+    NET_DROP_SEND_REFUSED, /* EMSGSIZE, EPERM, …: the message was skipped */
+    NET_DROP_COUNT,
+};
+
+const char *net_drop_str(enum net_drop d); /* metric suffix: "garbage", … */
+const struct net_stats *net_stats(const struct net *n);
+struct packet_pool *net_packets(struct net *n);

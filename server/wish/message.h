@@ -1,0 +1,54 @@
+/* The messages between giaoband and a worker: JSON objects, one a SOCK_SEQPACKET message of at most LINK_BODY_MAX bytes.
+ * Pure codec. Thread: any. Field names are the JSON's; `m` names the message.
+ *
+ * To the worker
+ *   {"m":"hello","epoch":E}                                    first on every new link; a lower epoch is refused
+ *   {"m":"wish-begin","epoch":E,"version":V,"briefing":"id","record":b,"record_cameras":b,"stage":n,"screen":n,"floor":n}
+ *   {"m":"wish-endpoint", …struct wish_endpoint…}              (as many as needed)
+ *   {"m":"wish-end","version":V,"count":N}                     applied here, as a whole, never in part
+ *       a full wish of one briefing; a link that breaks before the end leaves the former one
+ *   {"m":"wish-delta","epoch":E,"base":V,"version":V2, …header fields…, "endpoints":[…changed…],"gone":[numbers]}
+ *       refused with "refused"/"stale" when base is not the version the worker holds: a full wish follows
+ *   {"m":"briefing-gone","briefing":"id"}
+ *   {"m":"offer","req":R,"briefing":"id","endpoint":n,"incarnation":i,"sdp":"…"}   the endpoint is in the wish already
+ *   {"m":"feed-open","feed":id,"briefing":"id","role":"writer|reader|recorder","peer":worker}   + fds data, tail[, wake]
+ *       role "recorder": we write what is recorded; "writer"/"reader": a mirror to or from worker `peer`
+ *   {"m":"feed-close","feed":id}
+ *   {"m":"restrict","briefing":"id","act":a,"endpoint":n,"kinds":mask,"remove":b}  a mute or removal ahead of its commit
+ *   {"m":"settled","act":a}                                    the log holds it; the wish carries it from now on
+ *
+ * From the worker
+ *   {"m":"hello","generation":G,"epoch":E,"briefings":[{"id","version"}],"restrictions":[{act…}],"feeds":[ids],
+ *    "endpoints":[{"briefing","number","incarnation","connected"}],"addresses":["ip:port"…]}
+ *   {"m":"answer","req":R,"sdp":"…"}  or  {"m":"refused","req":R,"code":"…","why":"English text"}
+ *   {"m":"state","briefing":"id","endpoints":[{
+ *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
+ *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot; endpoint 0: empty
+ *        "speaking":b,"level":−dBov,
+ *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
+ *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it
+ *    "speaker":n}                                                loudest speaker, 0: silence
+ *       a dirty flag: latest state of changed endpoints only, at most every 20 ms for slots, connected and speaking, every second for rates
+ *   {"m":"metrics","counters":{"name":value…}}                   once a second; names as in docs/metrics.md
+ *   {"m":"acted","act":a,"at_us":monotonic}                      a restriction is in force
+ *   {"m":"feed-ready","feed":id}
+ */
+#pragma once
+
+#include "wish/wish.h"
+
+#include <jansson.h>
+
+/* Codec between structs and JSON. `ret_` values untouched on failure. ERR_MALFORMED with a reason for the log in `why`
+ * (static text). The json object stays the caller's; results of *_to_json are new references, NULL when out of memory. */
+json_t *wish_endpoint_to_json(const struct wish_endpoint *e);
+int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
+/* Header fields only (no endpoints). */
+json_t *wish_briefing_to_json(const struct wish_briefing *b);
+int wish_briefing_from_json(const json_t *o, struct wish_briefing *ret, const char **ret_why);
+
+/* The difference from `base` to `next` as a wish-delta object, or NULL with *ret_same = true when there is none. */
+json_t *wish_delta(const struct wish_briefing *base, const struct wish_briefing *next, uint64_t epoch, uint64_t base_version,
+                   uint64_t version, bool *ret_same);
+/* Applies a wish-delta object to `b`. On failure `b` is unchanged. */
+int wish_apply_delta(struct wish_briefing *b, const json_t *delta, const char **ret_why);
