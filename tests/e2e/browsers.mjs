@@ -1,0 +1,51 @@
+// Stock Chromium and Firefox ESR, driven by puppeteer-core.
+import puppeteer from 'puppeteer-core';
+
+const CHROMIUM_FLAGS = [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30',
+    '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns', '--ignore-certificate-errors',
+    '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
+];
+
+export async function chromium({ flags = [], width = 1366, height = 768, withoutFakeUi = false } = {}) {
+    const all = withoutFakeUi ? CHROMIUM_FLAGS.filter((f) => f !== '--use-fake-ui-for-media-stream') : CHROMIUM_FLAGS;
+    return puppeteer.launch({
+        executablePath: '/usr/bin/chromium',
+        headless: true,
+        args: [...all, ...flags],
+        defaultViewport: { width, height },
+        acceptInsecureCerts: true,
+        protocolTimeout: 120000,
+    });
+}
+
+export async function firefox({ width = 1366, height = 768 } = {}) {
+    return puppeteer.launch({
+        browser: 'firefox',
+        executablePath: '/usr/bin/firefox-esr',
+        headless: true,
+        defaultViewport: { width, height },
+        acceptInsecureCerts: true,
+        protocolTimeout: 120000,
+        extraPrefsFirefox: {
+            'media.navigator.streams.fake': true,
+            'media.navigator.permission.disabled': true,
+            'media.peerconnection.ice.loopback': true,
+            'media.peerconnection.ice.obfuscate_host_addresses': false,
+            'media.autoplay.default': 0,
+        },
+    });
+}
+
+/** A page whose console errors and exceptions are kept in `page.problems`. */
+export async function newPage(browser) {
+    const page = await browser.newPage();
+    page.problems = [];
+    page.on('pageerror', (error) => page.problems.push(String(error)));
+    page.on('console', (message) => {
+        if (process.env.GIAOBAN_LOG) process.stderr.write(`[page] ${message.type()} ${message.text()}\n`);
+        if (message.type() === 'error') page.problems.push(message.text());
+    });
+    return page;
+}
