@@ -6,10 +6,14 @@
  * Order of a turn: epoll → recvmmsg → (STUN | DTLS | unprotect → events.rtp / events.rtcp) → watches → events.turn → flush
  * of all runs in one sendmmsg. Everything handed to net_send_*() in a turn leaves at its end. Times are CLOCK_MONOTONIC µs.
  *
- * Errors: bad datagrams only increment a counter (enum net_drop). */
+ * Errors: bad datagrams only increment a counter (enum net_drop). Allocation: at net_new(), net_watch(), for each transport,
+ * inside OpenSSL during a handshake and inside libsrtp for a new incoming SSRC; never for a packet.
+ *
+ * Left out: ICE-TCP, TURN (a relayed client looks like any other), IPv4-mapped sockets, DTLS 1.3. */
 #pragma once
 
 #include "base/packet.h"
+#include "srtp/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +28,7 @@ enum net_state {
     NET_CHECKED,   /* an authenticated connectivity check has named the peer's address */
     NET_CONNECTED, /* DTLS finished, fingerprint verified, SRTP keys installed */
     NET_FAILED,    /* fingerprint mismatch, DTLS alert, no common profile */
-    NET_EXPIRED,   /* ICE consent lost for 30 s (RFC 7675) */
+    NET_EXPIRED,   /* no authenticated check for 30 s (RFC 7675), since the beginning or any more */
 };
 
 enum net_role {
@@ -52,6 +56,7 @@ struct net_config {
     unsigned handshake_steps; /* DTLS records a turn, default 8 */
     int dscp[4];              /* by enum net_class, −1: unmarked */
     bool gso;                 /* false: never (tests) */
+    enum seal_engine engine;  /* SEAL_AUTO: the best here; others for tests */
 };
 
 struct net_transport_config {
@@ -61,6 +66,7 @@ struct net_transport_config {
     char remote_fingerprint[96 * 3]; /* "AB:CD:…" of sha-256 */
     struct sockaddr_storage remote;  /* client role: where to send the checks; a socket of its own is made for it */
 };
+/* NET_FAILED and NET_EXPIRED are final: nothing is sent or received any more, the owner frees the transport. */
 
 int net_new(const struct net_config *config, const struct net_events *events, void *ctx, struct net **ret_net);
 void net_free(struct net *n); /* closes transports first; NULL is fine */
@@ -82,12 +88,15 @@ void *net_transport_user(const struct net_transport *t);
 const char *net_transport_ufrag(const struct net_transport *t); /* ours, made at new */
 const char *net_transport_pwd(const struct net_transport *t);
 enum net_state net_transport_state(const struct net_transport *t);
+/* Client role: a new socket instead of the old one, as after a change of network. The server follows with the next check. */
+int net_transport_rebind(struct net_transport *t);
 int64_t net_transport_rtt_us(const struct net_transport *t); /* client role: of the last check; −1 unknown */
 
 /* Protects header + payload (+ `padding` bytes of RTP padding, last byte their count; the caller has set P in the header)
  * into the send area and appends to the transport's run. `header` is complete (fixed, CSRC, extension): `header_len` a
  * multiple of 4, at most 160. (key, SSRC, index) is never used twice with different bytes: the sequence number's rollover
- * is counted here, from a first number below 32768. Returns 0 or ERR_STATE (not connected), ERR_FULL (counted), ERR_RANGE. */
+ * is counted here, from a first number below 32768. Returns 0 or ERR_STATE (not connected), ERR_FULL (counted),
+ * ERR_RANGE, ERR_REPLAY or ERR_BUSY as seal_rtp(). Numbers may be sent out of order within SEAL_WINDOW. */
 int net_send_rtp(struct net_transport *t, enum net_class class, const uint8_t *header, size_t header_len,
                  const uint8_t *payload, size_t payload_len, uint8_t padding);
 int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t len);
@@ -95,6 +104,7 @@ int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t len);
 struct net_stats {
     uint64_t received_packets, received_bytes, sent_packets, sent_bytes;
     uint64_t gso_runs, gso_run_packets; /* runs longer than one and the packets in them */
+    uint64_t gso_refused; /* runs the kernel refused; that transport sends singly from then on */
     uint64_t sendmmsg_calls;
     uint64_t drops[16]; /* by enum net_drop */
 };
@@ -112,6 +122,7 @@ enum net_drop {
     NET_DROP_POOL_EMPTY,
     NET_DROP_SEND_FULL,
     NET_DROP_SEND_REFUSED, /* EMSGSIZE, EPERM, …: the message was skipped */
+    NET_DROP_SSRCS,        /* more than SEAL_SSRCS incoming SSRCs on one transport */
     NET_DROP_COUNT,
 };
 
