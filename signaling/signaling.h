@@ -83,6 +83,11 @@ const struct identity *http_call_identity(const struct http_call *call);
 void signaling_http_reply(struct http_call *call, int status, json_t *body /* taken over, may be NULL */);
 void signaling_http_refuse(struct http_call *call, int status, const struct refusal *why);
 
+/* DATA/secret.key: 32 bytes, mode 0600, made when it does not exist. ERR_IO, ERR_MALFORMED (wrong size or mode). */
+int secret_load(const char *data_dir, uint8_t ret_secret[32]);
+/* The one that signaling_new() loaded. */
+const uint8_t *signaling_secret(const struct signaling *s);
+
 /* Signed tokens (protocol/README.md). `ret_token` at least 512 bytes. */
 int token_sign(const uint8_t secret[32], const json_t *payload, char *ret_token, size_t cap);
 /* A new reference to the payload; ERR_AUTH, ERR_TIMEOUT (expired), ERR_MALFORMED. */
