@@ -7,6 +7,7 @@
 #pragma once
 
 #include "briefing/refusal.h"
+#include "briefing/role.h" /* enum role, struct identity */
 #include "wish/wish.h"
 
 #include <jansson.h>
@@ -18,17 +19,6 @@ struct signaling;
 struct store;
 struct ws_peer;
 struct http_call;
-
-enum role { ROLE_OBSERVER, ROLE_DELEGATE, ROLE_TECHNICIAN, ROLE_SECRETARY, ROLE_CHAIR, ROLE_ADMINISTRATOR };
-
-struct identity {
-    char login[64];               /* "" for a join link */
-    char name[128];               /* person's name, "" for a join link */
-    char unit[WISH_ID_MAX];       /* "" for an administrator without one */
-    char briefing[WISH_ID_MAX];   /* the one briefing of a join link, "" otherwise */
-    enum role role;
-    bool loopback_admin;          /* giaobanctl's bearer token */
-};
 
 struct signaling_ops {
     /* A request on a websocket whose params passed the schema. Answered once, now or later, by signaling_reply() or
