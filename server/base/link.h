@@ -3,6 +3,8 @@
  * A child finds its end as descriptor 3 (`LINK_FD`). One struct a message, descriptors by SCM_RIGHTS. The supervisor parses
  * no stranger's byte: text is a name it made or control gave it, never a client's.
  *
+ * The child's end is non-blocking. Closing of the link (ERR_CLOSED) means the same as LINK_STOP. A composer has a link too.
+ *
  * Thread: any; a socket belongs to one thread for sending. Sending never blocks: ERR_AGAIN when the socket is full.
  * Descriptors passed to link_send() stay the caller's; those received belong to the receiver and are CLOEXEC. */
 #pragma once
@@ -15,8 +17,9 @@
 #define LINK_TEXT_MAX 256
 
 enum link_kind {
-    /* supervisor → any child, first message. a = the child's index, b = generation. fds: heartbeat memfd (one page of
-     * _Atomic uint64_t; the child bumps cell `c` every 100 ms). */
+    /* supervisor → any child, first message. a = the child's index, b = generation (rises over restarts of the supervisor too:
+     * seconds since 1970 at the first start). fds: heartbeat memfd (one page of _Atomic uint64_t; the child bumps cell `c`
+     * every 100 ms). */
     LINK_START = 1,
     LINK_STOP = 2,  /* supervisor → child: finish your files and exit */
     LINK_READY = 3, /* child → supervisor: serving */
@@ -25,7 +28,8 @@ enum link_kind {
     LINK_LISTENERS = 10,   /* a = number of TLS listeners, b = number of plain ones (127.0.0.1 and [::1]); fds in that order */
     LINK_WORKER = 11,      /* a = worker index, b = its generation; fds: a new socketpair's end (wish protocol) */
     LINK_WORKER_GONE = 12, /* a = worker index, b = its generation, c = the signal or exit status */
-    LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted; b = restarts so far; text = briefing id */
+    LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted, 2 finished after LINK_RECORD_STOP, 3 given up after
+                              it; b = restarts so far; text = briefing id */
     LINK_COMPOSED = 14,    /* a = exit status of a composer; text = its job, as in LINK_COMPOSE */
     LINK_KEPT_FEED = 15,   /* after a restart of control, one for each kept feed: a = feed id, b = worker; text = briefing id;
                               fds: data, tail. Ends with LINK_KEPT_END. */
@@ -39,7 +43,8 @@ enum link_kind {
     LINK_COMPOSE = 23,     /* run a composer; text = "<briefing id> <mp4|webm>" */
 
     /* supervisor → giaoban-media. */
-    LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address */
+    LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =
+                          announced addresses, separated by a space: they replace the sockets' own in answers; often "" */
     LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former) */
 };
 
