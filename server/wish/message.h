@@ -23,12 +23,12 @@
  *   {"m":"answer","req":R,"sdp":"…"}  or  {"m":"refused","req":R,"code":"…","why":"English text"}
  *   {"m":"state","briefing":"id","endpoints":[{
  *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
- *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot; endpoint 0: empty
- *        "speaking":b,"level":−dBov,
- *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
+ *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot; endpoint 0:
+ * empty "speaking":b,"level":−dBov, "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
  *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it
  *    "speaker":n}                                                loudest speaker, 0: silence
- *       a dirty flag: latest state of changed endpoints only, at most every 20 ms for slots, connected and speaking, every second for rates
+ *       a dirty flag: latest state of changed endpoints only, at most every 20 ms for slots, connected and speaking, every
+ * second for rates
  *   {"m":"metrics","counters":{"name":value…}}                   once a second; names as in docs/metrics.md
  *   {"m":"acted","act":a,"at_us":monotonic}                      a restriction is in force
  *   {"m":"feed-ready","feed":id}
@@ -39,8 +39,11 @@
 
 #include <jansson.h>
 
-/* Codec between structs and JSON. `ret_` values untouched on failure. ERR_MALFORMED with a reason for the log in `why`
- * (static text). The json object stays the caller's; results of *_to_json are new references, NULL when out of memory. */
+/* Codec between structs and JSON. Keys are the structs' field names, the briefing's id is "briefing"; a size is
+ * [width,height], a tile [endpoint,width,height]. Strict: every field must be there, none besides ("m" and the message's own
+ * fields excepted), every number in its range, ids valid, and no source in two video slots of one endpoint. `ret_` values
+ * untouched on failure. ERR_MALFORMED with a reason for the log in `why` (static text). The json object stays the caller's;
+ * results of *_to_json are new references, NULL when out of memory. */
 json_t *wish_endpoint_to_json(const struct wish_endpoint *e);
 int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
 /* Header fields only (no endpoints). */

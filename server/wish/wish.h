@@ -55,6 +55,13 @@ struct wish_briefing {
 void wish_briefing_free(struct wish_briefing *b); /* frees what `b` owns, not `b` */
 int wish_briefing_copy(struct wish_briefing *ret, const struct wish_briefing *b);
 bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoint *b);
+/* Endpoints are compared by number, in whatever order. */
+bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefing *b);
+/* Adds the endpoint, or replaces the one with its number; keeps the array by rising number. ERR_NOMEM. */
+int wish_put(struct wish_briefing *b, const struct wish_endpoint *e);
+bool wish_drop(struct wish_briefing *b, uint32_t number); /* false: there was none */
+/* 1 … WISH_ID_MAX − 1 letters, digits, '-', '_': safe as a file name too. */
+bool wish_id_valid(const char *id);
 /* The endpoint with that number, or NULL. */
 struct wish_endpoint *wish_find(const struct wish_briefing *b, uint32_t number);
 
