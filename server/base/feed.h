@@ -10,6 +10,10 @@
  *   cell   = endpoint number × 2 + (1 for the screen): the reader's wish about one video track, see feed_want();
  *   layer  = 0 lowest … 2 highest simulcast layer; a track without simulcast has layer 0 only.
  *
+ * Seals: both memfds are sealed SHRINK|GROW at creation, checked by both sides, so no side can take pages away. FUTURE_WRITE
+ * is not added: a restarted worker must map the same ring writable again. A reader is kept from writing by handing it a
+ * read-only descriptor of the data (feed_readonly()), a writer by a read-only one of the tail; both work with either.
+ *
  * Thread: a writer or reader object belongs to one thread. The reader copies a record out, then validates; it never parses
  * in place. Times are CLOCK_MONOTONIC µs. */
 #pragma once
@@ -55,17 +59,25 @@ struct feed_reader;
  * `ring_bytes` is rounded up to a power of two. The caller owns the descriptors. ERR_IO, ERR_RANGE. */
 int feed_create(size_t ring_bytes, uint64_t feed_id, int *ret_data_fd, int *ret_tail_fd);
 
-/* Maps a feed for writing; checks seals and size. `wake_fd` is an eventfd to bump when the reader sleeps, or −1 when the
- * reader polls (recorder). Takes over no descriptor: the caller may close its own. Continues after the last published
- * record when another writer has used the ring before (a restarted worker: `generation` must be higher). */
+/* A second, read-only descriptor of the same memfd: the data's for a reader, the tail's for a writer. ERR_IO. */
+int feed_readonly(int fd, int *ret_fd);
+
+/* Maps a feed for writing; checks seals and size. `wake_fd` is a non-blocking eventfd to bump when the reader sleeps, or −1
+ * when the reader polls (recorder). Takes over no descriptor: the caller may close its own. Continues after the last
+ * published record when another writer has used the ring before (a restarted worker: `generation` must be higher, at least
+ * 1, else ERR_STALE; ERR_STATE after feed_end()). Drops that a killed predecessor did not announce are announced by us.
+ * ERR_INVAL, ERR_DENIED (not sealed), ERR_MALFORMED, ERR_IO. */
 int feed_writer_open(int data_fd, int tail_fd, int wake_fd, uint64_t generation, struct feed_writer **ret_writer);
 void feed_writer_close(struct feed_writer *w); /* NULL is fine */
 
 /* Appends one record. ERR_FULL: dropped and counted. ERR_RANGE: body too long. No system call. */
 int feed_write(struct feed_writer *w, const struct feed_record *record, const void *body);
 
-/* Once a loop turn: wakes a sleeping reader, at most once a millisecond. */
+/* Once a loop turn: wakes a sleeping reader, at most once a millisecond. One write(2) when it wakes, else none. */
 void feed_flush(struct feed_writer *w, int64_t now_us);
+/* When feed_flush() must be called again because a wake-up was put off by that limit; INT64_MAX: not needed. A loop that
+ * can sleep takes this into its time-out, or a record may wait until the next one. */
+int64_t feed_next_flush_us(const struct feed_writer *w);
 
 /* The reader's wish about a cell: layers wanted as a bit mask (0: none), and a counter that rises with every keyframe
  * request. Cheap: two loads. */
