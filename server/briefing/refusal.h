@@ -8,3 +8,5 @@ struct refusal {
 
 /* By code; never NULL: an unknown code yields "internal". */
 const struct refusal *refusal_find(const char *code);
+/* All there are, by index from 0; NULL behind the last. For documents and tests. */
+const struct refusal *refusal_at(unsigned index);

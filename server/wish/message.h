@@ -23,12 +23,13 @@
  *   {"m":"answer","req":R,"sdp":"…"}  or  {"m":"refused","req":R,"code":"…","why":"English text"}
  *   {"m":"state","briefing":"id","endpoints":[{
  *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
- *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot; endpoint 0:
- * empty "speaking":b,"level":−dBov, "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
+ *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot, 0: nobody
+ *        "speaking":b,"level":−dBov,
+ *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
  *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it
  *    "speaker":n}                                                loudest speaker, 0: silence
- *       a dirty flag: latest state of changed endpoints only, at most every 20 ms for slots, connected and speaking, every
- * second for rates
+ *       a dirty flag: latest state of changed endpoints only; slots, connected and speaking at most every 20 ms, rates
+ *       every second
  *   {"m":"metrics","counters":{"name":value…}}                   once a second; names as in docs/metrics.md
  *   {"m":"acted","act":a,"at_us":monotonic}                      a restriction is in force
  *   {"m":"feed-ready","feed":id}
