@@ -34,7 +34,7 @@ enum seal_engine {
 
 enum {
     SEAL_KEY_MAX = 32 + 14, /* master key and salt */
-    SEAL_TRAILER_MAX = 144, /* SRTP_MAX_TRAILER_LEN: free bytes behind every packet that is sealed or opened */
+    SEAL_TRAILER_MAX = 148, /* SRTP_MAX_TRAILER_LEN and the SRTCP index: free bytes behind every packet that is sealed or opened */
     SEAL_HEADER_MAX = 160,  /* longest RTP header taken */
     SEAL_SSRCS = 96,        /* SSRCs a direction of one transport */
     SEAL_WINDOW = 256,      /* how far behind the newest a packet may be sent; libsrtp's replay window is the same */
