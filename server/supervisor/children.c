@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STEADY_US 10000000           /* lived this long: the next death is a first one */
-#define SILENT_US 1000000            /* processes.md: a second, ten for a recorder (it waits for disks) */
+#define STEADY_US 10000000 /* lived this long: the next death is a first one */
+#define SILENT_US 1000000  /* processes.md: a second, ten for a recorder (it waits for disks) */
 #define SILENT_RECORDER_US 10000000
 #define FIRST_BEAT_US 15000000 /* loading a program from a cold disk */
 #define PAGE_BYTES 4096
@@ -192,7 +192,8 @@ int child_start(struct children *c, struct child *child, int64_t now_us)
     child->pid = pid;
     struct link_message m = {.kind = LINK_START, .a = child->index, .b = child->generation};
     child_send(child, &m, &beat, 1);
-    log_info("children", "started %s index=%u job=\"%s\" pid=%d", kind_names[child->kind], child->index, child->job, (int)pid);
+    log_info("children", "started %s index=%u job=\"%s\" pid=%d", kind_names[child->kind], child->index, child->job,
+             (int)pid);
     return 0;
 fail:
     log_error("children", "can't start %s: %s", kind_names[child->kind], strerror(errno));
@@ -207,7 +208,8 @@ void child_send(struct child *child, const struct link_message *m, const int *fd
     int err = link_send(child->link, m, fds, n_fds);
     if (err == 0 || err == ERR_CLOSED) /* a death is noticed by SIGCHLD */
         return;
-    log_error("children", "%s index=%u does not take messages (%s): killed", kind_names[child->kind], child->index, err_str(err));
+    log_error("children", "%s index=%u does not take messages (%s): killed", kind_names[child->kind], child->index,
+              err_str(err));
     kill(child->pid, SIGKILL);
 }
 

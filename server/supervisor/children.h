@@ -1,9 +1,9 @@
 /* The children: table, start, heartbeat, death, back-off.
  *
  * A child is started with its link as descriptor 3, standard output and error into the log pipe, standard input from
- * /dev/null, in a process group of its own (Ctrl-C reaches the supervisor alone, which stops the others in order). Its death is
- * noticed by SIGCHLD or by a heartbeat that stands still; a successor is started after 0, 0.1, 0.5, then 2 s, only once the
- * former one has been waited for.
+ * /dev/null, in a process group of its own (Ctrl-C reaches the supervisor alone, which stops the others in order). Its death
+ * is noticed by SIGCHLD or by a heartbeat that stands still; a successor is started after 0, 0.1, 0.5, then 2 s, only once
+ * the former one has been waited for.
  *
  * Thread: one. Times are CLOCK_MONOTONIC µs. */
 #pragma once
@@ -23,13 +23,13 @@ enum { CHILDREN_MAX = 320 };
 struct child {
     bool used;
     enum child_kind kind;
-    uint32_t index; /* worker index; 0 for others */
-    char job[LINK_TEXT_MAX];  /* briefing id of a recorder, "<id> <format>" of a composer */
-    pid_t pid;                /* 0: not running */
-    int link;                 /* −1: none */
+    uint32_t index;          /* worker index; 0 for others */
+    char job[LINK_TEXT_MAX]; /* briefing id of a recorder, "<id> <format>" of a composer */
+    pid_t pid;               /* 0: not running */
+    int link;                /* −1: none */
     uint32_t generation, restarts;
-    unsigned deaths; /* in a row, each within STEADY of its start */
-    bool ready, finishing;    /* LINK_READY came; LINK_RECORD_STOP was asked for */
+    unsigned deaths;       /* in a row, each within STEADY of its start */
+    bool ready, finishing; /* LINK_READY came; LINK_RECORD_STOP was asked for */
     int64_t started_us, start_at_us;
     _Atomic uint64_t *beat; /* the heartbeat page, mapped */
     uint64_t beat_seen;
@@ -57,8 +57,8 @@ unsigned children_running(const struct children *c);
 int child_start(struct children *c, struct child *child, int64_t now_us);
 /* To be called once the process has been waited for: closes its link and sets when a successor may start. */
 void child_died(struct child *child, int64_t now_us);
-/* Sends to a running child; one whose socket is full is killed: it has not read for hundreds of messages, and everything it needs
- * is sent again after its restart. */
+/* Sends to a running child; one whose socket is full is killed: it has not read for hundreds of messages, and everything it
+ * needs is sent again after its restart. */
 void child_send(struct child *child, const struct link_message *m, const int *fds, size_t n_fds);
 /* True when the child's heartbeat has stood still for too long; `late`: this process was itself late, nobody is blamed. */
 bool child_silent(struct child *child, int64_t now_us, bool late);

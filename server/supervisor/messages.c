@@ -30,7 +30,8 @@ static void pair_up(struct child *control, struct child *worker)
         if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
             setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     child_send(worker, &(struct link_message){.kind = LINK_CONTROL}, &pair[1], 1);
-    child_send(control, &(struct link_message){.kind = LINK_WORKER, .a = worker->index, .b = worker->generation}, &pair[0], 1);
+    child_send(control, &(struct link_message){.kind = LINK_WORKER, .a = worker->index, .b = worker->generation}, &pair[0],
+               1);
     close(pair[0]);
     close(pair[1]);
 }

@@ -52,8 +52,8 @@ static int bind_socket(const struct sockaddr_storage *addr, socklen_t len, int t
 static void explain(const char *what, const char *host, unsigned port, const char *key)
 {
     if (errno == EADDRINUSE)
-        log_error("sockets", "%s port %u is in use (address %s): stop the other program or choose another port with %s", what,
-                  port, host, key);
+        log_error("sockets", "%s port %u is in use (address %s): stop the other program or choose another port with %s",
+                  what, port, host, key);
     else if (errno == EACCES)
         log_error("sockets", "%s port %u on %s: this user may not open it; choose one above 1023 with %s", what, port, host,
                   key);
@@ -149,6 +149,7 @@ void sockets_warn_buffers(int buffer_bytes)
 {
     if (buffer_bytes < BUFFER_ENOUGH_BYTES)
         log_warn("sockets",
-                 "kernel buffers are too small for full briefings (%d bytes): sysctl -w net.core.wmem_max=%d net.core.rmem_max=%d",
+                 "kernel buffers are too small for full briefings (%d bytes): sysctl -w net.core.wmem_max=%d "
+                 "net.core.rmem_max=%d",
                  buffer_bytes, BUFFER_WANTED_BYTES, BUFFER_WANTED_BYTES);
 }

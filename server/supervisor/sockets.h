@@ -10,12 +10,12 @@ struct media_sockets {
     size_t n;
 };
 
-/* Opens all listeners of `s`, TLS ones first, into `ret_fds` (SETTINGS_LISTENERS_MAX); counts in `ret_tls`, `ret_plain`. An address
- * family that the kernel lacks is skipped as long as one listener of its sort is open. */
+/* Opens all listeners of `s`, TLS ones first, into `ret_fds` (SETTINGS_LISTENERS_MAX); counts in `ret_tls`, `ret_plain`. An
+ * address family that the kernel lacks is skipped as long as one listener of its sort is open. */
 int sockets_listen(const struct settings *s, int *ret_fds, size_t *ret_tls, size_t *ret_plain);
 
-/* Opens worker `index`'s UDP sockets: one for each media address, buffers as large as the kernel allows. `ret_buffer_bytes`: the
- * smallest buffer obtained. */
+/* Opens worker `index`'s UDP sockets: one for each media address, buffers as large as the kernel allows. `ret_buffer_bytes`:
+ * the smallest buffer obtained. */
 int sockets_media(const struct settings *s, unsigned index, struct media_sockets *ret, int *ret_buffer_bytes);
 
 /* One line when the kernel's buffers are too small for a burst of key frames to everyone; nothing otherwise. */

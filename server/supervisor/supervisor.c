@@ -80,8 +80,8 @@ static void bury(struct supervisor *s, struct child *child, int status, int64_t 
     uint32_t generation = child->generation;
     child_died(child, now_us);
     if (s->phase == RUNNING)
-        log_warn("supervisor", "child ended pid=%d index=%u job=\"%s\" status=%d deaths=%u", (int)pid, child->index, child->job,
-                 status, child->deaths);
+        log_warn("supervisor", "child ended pid=%d index=%u job=\"%s\" status=%d deaths=%u", (int)pid, child->index,
+                 child->job, status, child->deaths);
     if (s->phase != RUNNING && child->kind != CHILD_COMPOSER) {
         children_remove(child);
         return;
@@ -89,7 +89,9 @@ static void bury(struct supervisor *s, struct child *child, int status, int64_t 
     switch (child->kind) {
     case CHILD_CONTROL: control_gone(s, child, now_us); break;
     case CHILD_WORKER:
-        tell_control(s, (struct link_message){.kind = LINK_WORKER_GONE, .a = child->index, .b = generation, .c = (uint32_t)status}, "");
+        tell_control(
+            s, (struct link_message){.kind = LINK_WORKER_GONE, .a = child->index, .b = generation, .c = (uint32_t)status},
+            "");
         break;
     case CHILD_RECORDER: recorder_gone(s, child, status); break;
     case CHILD_COMPOSER:
@@ -203,7 +205,8 @@ static void check_hearts(struct supervisor *s, int64_t now_us)
         struct child *child = &s->children.all[i];
         if (!child->used || child->pid <= 0 || !child_silent(child, now_us, late))
             continue;
-        log_error("supervisor", "no heartbeat: killed pid=%d index=%u job=\"%s\"", (int)child->pid, child->index, child->job);
+        log_error("supervisor", "no heartbeat: killed pid=%d index=%u job=\"%s\"", (int)child->pid, child->index,
+                  child->job);
         kill(child->pid, SIGKILL);
         child->beat_seen_us = now_us;
     }

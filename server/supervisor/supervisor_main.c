@@ -131,7 +131,8 @@ static void raise_limits(void)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX; /* libwebsockets has a table of that size */
+        files.rlim_cur =
+            files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX; /* libwebsockets has a table of that size */
         setrlimit(RLIMIT_NOFILE, &files);
     }
 }

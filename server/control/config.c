@@ -1,0 +1,235 @@
+#include "control/config.h"
+
+#include "base/err.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const placements[] = {"home", "spread", NULL};
+static const char *const formats[] = {"mp4", "webm", NULL};
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct config_key keys[] = {
+    {"port", CONFIG_UINT, AT(port), 1, 65535, "port", "8443", false, "HTTPS and WSS, for everybody."},
+    {"plain_port", CONFIG_UINT, AT(plain_port), 1, 65535, "port", "8080", false,
+     "Plain HTTP on 127.0.0.1 and [::1] alone: for this machine's browser, giaobanctl and monitoring."},
+    {"addresses", CONFIG_LIST, AT(addresses), .unit = "IP addresses", .fallback = "",
+     .help = "Where HTTPS listens. Empty: on all addresses, IPv4 and IPv6."},
+    {"certificate", CONFIG_TEXT, AT(certificate), .unit = "file", .fallback = "",
+     .help = "Server certificate with its chain, PEM. Empty: tls/server.crt in the data directory."},
+    {"key", CONFIG_TEXT, AT(key), .unit = "file", .fallback = "",
+     .help = "Its private key, PEM. Empty: tls/server.key in the data directory."},
+    {"ca", CONFIG_TEXT, AT(ca), .unit = "file", .fallback = "",
+     .help = "The local authority's certificate, offered on the page /help. Empty: tls/ca.crt in the data directory, if it "
+             "is there."},
+    {"data_dir", CONFIG_TEXT, AT(data_dir), .unit = "directory", .fallback = "data",
+     .help = "Database, secrets and recordings. Needs about 1 GB for an hour of a recorded briefing."},
+    {"web_dir", CONFIG_TEXT, AT(web_dir), .unit = "directory", .fallback = "",
+     .help = "The built web client. Empty: where it is installed or built beside the programs."},
+    {"units", CONFIG_TEXT, AT(units), .unit = "file", .fallback = "",
+     .help = "The province's units, read at every start. Empty: units.thanhhoa.json beside the configuration file."},
+    {"media.port", CONFIG_UINT, AT(media_port), 0, 65000, "port", "7000", false,
+     "UDP port of the first worker; the next ones follow. 0: the kernel chooses."},
+    {"media.addresses", CONFIG_LIST, AT(media_addresses), .unit = "IP addresses", .fallback = "",
+     .help = "Local addresses for sound and picture; each worker has a socket on every one.\nEmpty: every address of the "
+             "machine's interfaces."},
+    {"media.announce", CONFIG_LIST, AT(media_announce), .unit = "IP addresses", .fallback = "",
+     .help = "Addresses to tell clients instead of the local ones, behind NAT."},
+    {"workers", CONFIG_UINT, AT(workers), 0, 64, "processes", "0", false, "Media processes. 0: one for each core."},
+    {"placement", CONFIG_CHOICE, AT(placement), .fallback = "home", .choices = placements,
+     .help = "home: a briefing lives on one worker. spread: its endpoints go round all workers (tests, one very large "
+             "briefing)."},
+    {"recording.format", CONFIG_CHOICE, AT(recording_format), .fallback = "mp4", .choices = formats,
+     .help = "What a closed briefing is composed to at once; the other one on demand."},
+    {"recording.cameras", CONFIG_BOOL, AT(recording_cameras), .fallback = "false",
+     .help = "Record every camera, not only the stage, the shared screen and all open microphones."},
+    {"recording.feed_bytes", CONFIG_UINT, AT(feed_bytes), 1 << 20, 1 << 30, "bytes", "33554432", false,
+     "Memory between a worker and a recorder: what is not on disk yet. 32 MB hold about 30 s."},
+    {"limits.sockets", CONFIG_UINT, AT(max_sockets), 16, 60000, "connections", "4000", false, "Connections in all."},
+    {"limits.sockets_source", CONFIG_UINT, AT(max_sockets_source), 4, 60000, "connections", "200", false,
+     "Connections from one address (an office behind one router has many people)."},
+    {"limits.body_bytes", CONFIG_UINT, AT(max_body_bytes), 4096, 64 << 20, "bytes", "1048576", false,
+     "Largest body of a request."},
+    {"limits.message_bytes", CONFIG_UINT, AT(max_message_bytes), 4096, 1 << 20, "bytes", "131072", false,
+     "Largest message on a websocket; an offer takes 20,000."},
+    {"limits.messages_per_second", CONFIG_UINT, AT(messages_per_second), 5, 10000, "messages", "50", false,
+     "Messages a websocket may send in a second."},
+    {"limits.queue_bytes", CONFIG_UINT, AT(queue_bytes), 65536, 64 << 20, "bytes", "1048576", false,
+     "What may wait for a slow client before it is disconnected (it comes back by itself)."},
+    {"limits.endpoint_bps", CONFIG_UINT, AT(endpoint_bps), 100000, 100000000, "bit/s", "2500000", false,
+     "What an endpoint is told to send at most."},
+    {"log_level", CONFIG_CHOICE, AT(log_level), .fallback = "info", .choices = levels,
+     .help = "error, warn, info or debug."},
+};
+enum { KEYS = sizeof keys / sizeof *keys };
+
+const struct config_key *config_keys(size_t *ret_n)
+{
+    *ret_n = KEYS;
+    return keys;
+}
+
+static void *field(struct config *c, const struct config_key *k)
+{
+    return (char *)c + k->offset;
+}
+
+static void list_clear(struct config_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->items[i]);
+    l->n = 0;
+}
+
+static int set_uint(struct config *c, const struct config_key *k, const char *value, char *error)
+{
+    char *end;
+    errno = 0;
+    unsigned long v = strtoul(value, &end, 10);
+    if (errno || end == value || *end || *value == '-') {
+        snprintf(error, CONFIG_ERROR_BYTES, "\"%s\" must be a whole number, not \"%s\"", k->name, value);
+        return ERR_INVAL;
+    }
+    if (v < k->min || v > k->max) {
+        snprintf(error, CONFIG_ERROR_BYTES, "\"%s\" must be from %u to %u %s, not %s", k->name, k->min, k->max, k->unit,
+                 value);
+        return ERR_RANGE;
+    }
+    *(unsigned *)field(c, k) = (unsigned)v;
+    return 0;
+}
+
+static int set_bool(struct config *c, const struct config_key *k, const char *value, char *error)
+{
+    bool on = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
+    if (!on && strcmp(value, "false") != 0 && strcmp(value, "no") != 0) {
+        snprintf(error, CONFIG_ERROR_BYTES, "\"%s\" must be true or false, not \"%s\"", k->name, value);
+        return ERR_INVAL;
+    }
+    *(bool *)field(c, k) = on;
+    return 0;
+}
+
+static int set_choice(struct config *c, const struct config_key *k, const char *value, char *error)
+{
+    int n = snprintf(error, CONFIG_ERROR_BYTES, "\"%s\" must be", k->name);
+    for (unsigned i = 0; k->choices[i]; i++) {
+        if (strcmp(value, k->choices[i]) == 0) {
+            *(unsigned *)field(c, k) = i;
+            return 0;
+        }
+        n += snprintf(error + n, CONFIG_ERROR_BYTES - (size_t)n, "%s %s", i ? " or" : "", k->choices[i]);
+    }
+    snprintf(error + n, CONFIG_ERROR_BYTES - (size_t)n, ", not \"%.100s\"", value);
+    return ERR_INVAL;
+}
+
+static int set_list(struct config *c, const struct config_key *k, const char *value, char *error)
+{
+    struct config_list *l = field(c, k);
+    list_clear(l);
+    while (*value) {
+        size_t len = strcspn(value, ", ");
+        if (len && l->n == CONFIG_LIST_MAX) {
+            snprintf(error, CONFIG_ERROR_BYTES, "\"%s\" takes at most %d entries", k->name, CONFIG_LIST_MAX);
+            return ERR_RANGE;
+        }
+        if (len && !(l->items[l->n++] = strndup(value, len)))
+            return ERR_NOMEM;
+        value += len + (value[len] != '\0');
+    }
+    return 0;
+}
+
+static int set_text(struct config *c, const struct config_key *k, const char *value)
+{
+    char **text = field(c, k), *copy = strdup(value);
+    if (!copy)
+        return ERR_NOMEM;
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+int config_set(struct config *c, const char *key, const char *value, char error[CONFIG_ERROR_BYTES])
+{
+    for (size_t i = 0; i < KEYS; i++) {
+        const struct config_key *k = &keys[i];
+        if (strcmp(key, k->name) != 0)
+            continue;
+        switch (k->type) {
+        case CONFIG_UINT: return set_uint(c, k, value, error);
+        case CONFIG_BOOL: return set_bool(c, k, value, error);
+        case CONFIG_TEXT: return set_text(c, k, value);
+        case CONFIG_LIST: return set_list(c, k, value, error);
+        case CONFIG_CHOICE: return set_choice(c, k, value, error);
+        }
+    }
+    snprintf(error, CONFIG_ERROR_BYTES, "unknown configuration key \"%.100s\": giaoband --print-config lists all keys", key);
+    return ERR_NOTFOUND;
+}
+
+void config_defaults(struct config *c)
+{
+    char error[CONFIG_ERROR_BYTES];
+    *c = (struct config){0};
+    for (size_t i = 0; i < KEYS; i++)
+        config_set(c, keys[i].name, keys[i].fallback, error); /* test_config checks that every default is valid */
+}
+
+void config_free(struct config *c)
+{
+    for (size_t i = 0; i < KEYS; i++) {
+        if (keys[i].type == CONFIG_TEXT)
+            free(*(char **)field(c, &keys[i]));
+        else if (keys[i].type == CONFIG_LIST)
+            list_clear(field(c, &keys[i]));
+    }
+    *c = (struct config){0};
+}
+
+static void print_help(FILE *to, const char *indent, const struct config_key *k)
+{
+    fprintf(to, "\n");
+    for (const char *line = k->help; line;) {
+        size_t len = strcspn(line, "\n");
+        fprintf(to, "%s# %.*s\n", indent, (int)len, line);
+        line = line[len] ? line + len + 1 : NULL;
+    }
+    fprintf(to, "%s# ", indent);
+    if (k->type == CONFIG_UINT)
+        fprintf(to, "%u…%u %s; ", k->min, k->max, k->unit);
+    else if (k->unit)
+        fprintf(to, "%s; ", k->unit);
+    for (unsigned i = 0; k->choices && k->choices[i]; i++)
+        fprintf(to, "%s%s", k->choices[i], k->choices[i + 1] ? ", " : "; ");
+    fprintf(to, "%s\n", k->reloadable ? "taken over at SIGHUP" : "at the next start");
+}
+
+void config_print(FILE *to)
+{
+    char section[32] = "";
+    fprintf(to, "# giaoban's configuration. Every key is here with its default; `giaoband --print-config` makes this file.\n"
+                "# On the command line: --set KEY=VALUE (lists with commas, sections with a dot: --set media.port=7100).\n");
+    for (size_t i = 0; i < KEYS; i++) {
+        const struct config_key *k = &keys[i];
+        const char *dot = strchr(k->name, '.');
+        const char *indent = dot ? "  " : "";
+        if (dot && strncmp(section, k->name, (size_t)(dot - k->name) + 1) != 0) {
+            snprintf(section, sizeof section, "%.*s.", (int)(dot - k->name), k->name);
+            fprintf(to, "\n%.*s:", (int)(dot - k->name), k->name);
+        }
+        print_help(to, indent, k);
+        fprintf(to, "%s%s: ", indent, dot ? dot + 1 : k->name);
+        if (k->type == CONFIG_LIST)
+            fprintf(to, "[%s]\n", k->fallback);
+        else if (k->type == CONFIG_TEXT)
+            fprintf(to, "\"%s\"\n", k->fallback);
+        else
+            fprintf(to, "%s\n", k->fallback);
+    }
+}

@@ -1,0 +1,2 @@
+gb_test(test_config LINK control)
+target_compile_definitions(test_config PRIVATE CONFIG_FILE="${CMAKE_SOURCE_DIR}/config/giaoban.yaml")
