@@ -2,5 +2,6 @@
 #pragma once
 
 #define ERR_STATE OPENSSL_ERR_STATE
+#include <openssl/err.h>
 #include <openssl/types.h>
 #undef ERR_STATE

@@ -81,7 +81,10 @@ int net_unwatch(struct net *n, int fd);
 /* "AB:CD:…" of our certificate; made at net_new(). */
 const char *net_fingerprint(const struct net *n);
 
+/* A client's offer names our credentials before the answer names theirs: in client role the remote fields may be empty here,
+ * and nothing is sent before net_transport_connect() brings them. ERR_INVAL: a remote field is missing or no fingerprint. */
 int net_transport_new(struct net *n, const struct net_transport_config *config, struct net_transport **ret_t);
+int net_transport_connect(struct net_transport *t, const struct net_transport_config *config); /* client role, once */
 /* Also sends a DTLS close_notify. `t` is gone afterwards; safe inside a callback for another transport, and for its own. */
 void net_transport_free(struct net_transport *t);
 void *net_transport_user(const struct net_transport *t);
