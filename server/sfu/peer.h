@@ -1,0 +1,114 @@
+/* Peer: an endpoint's transport in a briefing: what it publishes to us and the slots that it receives.
+ *
+ * Incoming packets are told apart by SSRC (a short list; learned from the offer, or from the mid, rid and rrid extensions and
+ * the payload type of a first packet). Outgoing ones wait in the peer's pacer and are stamped when it releases them: with the
+ * transport-wide sequence number, whose feedback is kept for the estimator. RTCP of both directions is made and read here.
+ *
+ * A peer is made at its offer and takes part from router_attach() on (its transport is connected then).
+ * Owner: router, or whoever made it before router_attach(). Pure, one thread, times in µs. */
+#pragma once
+
+#include "bwe/pacer.h"
+#include "rtp/clockmap.h"
+#include "rtp/transport_cc.h"
+#include "sfu/sfu.h"
+#include "sfu/slot.h"
+#include "sfu/source.h"
+
+enum {
+    PEER_STREAMS_MAX = 16,
+    PEER_FEEDBACK_US = 60 * 1000,   /* transport-cc feedback to publishers, 50–100 ms */
+    PEER_REPORT_US = 1000 * 1000,   /* receiver and sender reports */
+    PEER_SENT_RING = 512,           /* packets whose transport feedback is awaited */
+    PEER_RTT_DEFAULT_US = 100 * 1000,
+};
+
+/* A section that the client sends. */
+struct publish_config {
+    bool used;
+    char mid[SFU_MID_MAX];
+    enum rtp_codec codec;
+    uint8_t pt, rtx_pt; /* rtx_pt SFU_NO_PT: none */
+    struct rtp_ext_ids ids;
+    char rids[SFU_LAYERS][SFU_MID_MAX]; /* lowest first */
+    uint8_t n_rids;                     /* 0: no simulcast */
+    uint32_t ssrc, rtx_ssrc;            /* 0: not named */
+    bool nack, pli, fir;
+};
+
+struct peer_config {
+    uint32_t number, incarnation;
+    void *transport;
+    void *user;
+    struct publish_config publish[SFU_KINDS];
+    struct slot_config slots[SFU_SLOTS_MAX];
+    size_t n_slots;
+};
+
+struct peer_stream {
+    uint32_t ssrc;
+    uint8_t kind, layer;
+    bool repair; /* RTX */
+};
+
+struct peer_sent {
+    int64_t sent_us;
+    uint16_t seq, bytes;
+    bool waiting;
+};
+
+/* What the line to the client looks like, from its feedback. */
+struct peer_line {
+    int64_t rtt_us; /* 0: unknown */
+    uint64_t reported, lost; /* packets, by transport feedback; since the last peer_line_take() */
+    uint64_t acked_bytes;
+    uint64_t remb_bps;
+    uint32_t loss_permille, acked_bps; /* of the last second */
+    int64_t since_us;
+};
+
+struct peer {
+    struct sfu *sfu;
+    struct router *router; /* NULL until attached */
+    void *transport, *user;
+    uint32_t number, incarnation;
+    uint32_t ssrc; /* ours in feedback */
+    struct publish_config publish[SFU_KINDS];
+    struct source *sources[SFU_KINDS];
+    struct peer_stream streams[PEER_STREAMS_MAX];
+    size_t n_streams;
+    struct publisher_clock clock;
+    struct transport_cc_receiver *feedback; /* made with the first numbered packet */
+    uint32_t feedback_ssrc;                 /* media SSRC named in it */
+    int64_t feedback_us, report_us;
+    bool feedback_fresh;
+
+    struct slot *slots;
+    size_t n_slots;
+    struct pacer *pacer;
+    bool queued; /* in sfu->ready */
+    uint16_t transport_seq;
+    struct peer_sent sent[PEER_SENT_RING];
+    struct peer_line line;
+    uint64_t rtcp_malformed;
+    uint8_t fir_seq;
+};
+
+/* ERR_NOMEM, ERR_RANGE (too many slots). */
+int peer_new(struct sfu *s, const struct peer_config *config, struct peer **ret_peer);
+/* Leaves its router first; its transport stays the caller's. NULL is fine. */
+void peer_free(struct peer *p, int64_t now_us);
+
+void peer_input_rtp(struct peer *p, struct packet *packet, int64_t now_us);
+void peer_input_rtcp(struct peer *p, const uint8_t *bytes, size_t len, int64_t now_us);
+/* Feedback, reports and NACKs that are due. */
+void peer_tick(struct peer *p, int64_t now_us);
+/* Sends what the pacer releases. */
+void peer_flush(struct peer *p, int64_t now_us);
+/* Moves a descriptor into the pacer; drops and counts when it is full. */
+bool peer_queue(struct peer *p, bool sound, const struct pacer_packet *item, int64_t now_us);
+
+/* For sources: asks this publisher. */
+void peer_send_nack(struct peer *p, uint32_t media_ssrc, const uint16_t *seqs, size_t n);
+void peer_send_keyframe_request(struct peer *p, const struct source *s, uint8_t layers);
+int64_t peer_rtt_us(const struct peer *p);

@@ -1,0 +1,69 @@
+#include "sfu/sfu.h"
+
+#include "sfu/peer.h"
+#include "sfu/router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *sfu_drop_str(enum sfu_drop d)
+{
+    static const char *const names[SFU_DROP_COUNT] = {
+        [SFU_DROP_MALFORMED] = "malformed",
+        [SFU_DROP_UNKNOWN_SSRC] = "unknown_ssrc",
+        [SFU_DROP_MUTED] = "muted",
+        [SFU_DROP_DUPLICATE] = "duplicate",
+        [SFU_DROP_OLD] = "old",
+        [SFU_DROP_PAYLOAD] = "payload",
+        [SFU_DROP_QUEUE_FULL] = "queue_full",
+        [SFU_DROP_SWITCHED] = "switched",
+        [SFU_DROP_SEND] = "send",
+    };
+    return d < SFU_DROP_COUNT ? names[d] : "unknown";
+}
+
+void sfu_init(struct sfu *s, const struct sfu_shell *shell, uint64_t seed)
+{
+    memset(s, 0, sizeof *s);
+    s->shell = *shell;
+    s->random = seed ? seed : 1;
+}
+
+void sfu_finish(struct sfu *s)
+{
+    while (s->routers)
+        router_free(s->routers, 0);
+    free(s->ready);
+    s->ready = NULL;
+}
+
+/* xorshift64*: unpredictable enough for first numbers, which protect nothing here (SRTP does). */
+uint32_t sfu_random(struct sfu *s)
+{
+    s->random ^= s->random >> 12;
+    s->random ^= s->random << 25;
+    s->random ^= s->random >> 27;
+    return (uint32_t)((s->random * 0x2545f4914f6cdd1dULL) >> 32);
+}
+
+static void flush(struct sfu *s, int64_t now_us)
+{
+    size_t n = s->n_ready, first = n ? s->rotation++ % n : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct peer *p = s->ready[(first + i) % n];
+        p->queued = false;
+        peer_flush(p, now_us);
+    }
+    s->n_ready = 0;
+}
+
+int64_t sfu_turn(struct sfu *s, int64_t now_us)
+{
+    if (now_us >= s->tick_us) {
+        s->tick_us = now_us + SFU_TICK_US;
+        for (struct router *r = s->routers; r; r = r->next)
+            router_tick(r, now_us);
+    }
+    flush(s, now_us);
+    return s->routers ? s->tick_us : INT64_MAX;
+}

@@ -1,0 +1,269 @@
+#include "sfu/slot.h"
+
+#include "base/err.h"
+#include "sfu/peer.h"
+#include "sfu/router.h"
+
+#include <stdlib.h>
+
+enum { PICTURE_FRAME_TICKS = 3000, SOUND_FRAME_TICKS = 960 };
+
+enum wish_kind slot_kind(const struct slot *s)
+{
+    switch (s->config.role) {
+    case SLOT_STAGE_SOUND:
+    case SLOT_FURTHER_SOUND: return WISH_MICROPHONE;
+    case SLOT_SHARED_SCREEN: return WISH_SCREEN;
+    default: return WISH_CAMERA;
+    }
+}
+
+void slot_init(struct slot *s, struct peer *p, const struct slot_config *config)
+{
+    bool picture;
+    *s = (struct slot){.config = *config, .peer = p, .layer = SLOT_NO_LAYER, .target = SLOT_NO_LAYER};
+    picture = slot_is_picture(s);
+    s->rtx_seq = (uint16_t)(sfu_random(p->sfu) & 0x7fff);
+    rewrite_init(&s->rewrite, (uint16_t)sfu_random(p->sfu), sfu_random(p->sfu), picture ? 90000 : 48000,
+                 picture ? PICTURE_FRAME_TICKS : SOUND_FRAME_TICKS);
+}
+
+void slot_finish(struct slot *s, int64_t now_us)
+{
+    slot_bind(s, NULL, now_us);
+    free(s->sent);
+    s->sent = NULL;
+}
+
+static void show(struct slot *s, uint32_t number)
+{
+    if (s->shown == number)
+        return;
+    s->shown = number;
+    if (s->peer->router)
+        s->peer->router->dirty++;
+}
+
+static int build_headers(struct slot *s, const struct slot_codec *codec)
+{
+    struct rtp_header_plan plan = {.pt = codec->pt, .ssrc = s->config.ssrc};
+    plan.ids.transport_seq = s->config.ids.transport_seq;
+    if (!plan.ids.transport_seq) /* abs-send-time serves receivers that estimate themselves (REMB) */
+        plan.ids.abs_time = s->config.ids.abs_time;
+    int err = rtp_header_build(&plan, &s->header);
+    if (err || codec->rtx_pt == SFU_NO_PT)
+        return err;
+    plan.pt = codec->rtx_pt;
+    plan.ssrc = s->config.rtx_ssrc;
+    return rtp_header_build(&plan, &s->rtx_header);
+}
+
+static const struct slot_codec *codec_of(const struct slot *s, const struct source *source)
+{
+    return &s->config.codecs[source->codec];
+}
+
+static bool can_repair(const struct slot *s)
+{
+    return s->sent && s->config.rtx_ssrc && codec_of(s, s->source)->rtx_pt != SFU_NO_PT;
+}
+
+/* Everything a source needs in this slot, before anything is changed. */
+static bool prepare(struct slot *s, struct source *source)
+{
+    const struct slot_codec *codec = codec_of(s, source);
+    if (codec->pt == SFU_NO_PT || source->closing || source_reserve(source, source->n_slots + 1))
+        return false;
+    if (slot_is_picture(s) && !s->sent && s->config.rtx_ssrc)
+        s->sent = calloc(1, sizeof *s->sent); /* without it losses are not repaired, the picture goes on */
+    return build_headers(s, codec) == 0;
+}
+
+void slot_bind(struct slot *s, struct source *source, int64_t now_us)
+{
+    if (s->source == source)
+        return;
+    if (source && !prepare(s, source))
+        source = NULL;
+    if (s->source) {
+        source_remove_slot(s->source, s);
+        rewrite_stop(&s->rewrite);
+    }
+    s->source = source;
+    s->layer = s->target = SLOT_NO_LAYER;
+    s->bound_us = now_us;
+    if (!source) {
+        show(s, 0);
+        return;
+    }
+    source_add_slot(source, s);
+    if (slot_is_picture(s))
+        slot_choose(s, now_us);
+    else
+        s->target = 0;
+}
+
+void slot_set_height(struct slot *s, uint16_t height, int64_t now_us)
+{
+    if (s->want_height == height)
+        return;
+    s->want_height = height;
+    slot_choose(s, now_us);
+}
+
+void slot_choose(struct slot *s, int64_t now_us)
+{
+    enum { EMPTY_US = 1500 * 1000 };
+    if (!s->source || !slot_is_picture(s))
+        return;
+    s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
+    if (s->target != s->layer)
+        source_want_keyframe(s->source, s->target, now_us);
+    if (s->layer == SLOT_NO_LAYER && now_us - s->bound_us > EMPTY_US)
+        show(s, 0); /* the former picture stands still by now, and nothing has come for it */
+}
+
+/* The packet's layer begins to flow, if it may here. */
+static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
+{
+    if (slot_is_picture(s)) {
+        if (!seen->starts_keyframe)
+            return false;
+        if (s->layer != SLOT_NO_LAYER && seen->layer != s->target)
+            return false;
+    }
+    if (rewrite_switch(&s->rewrite, seen->ext_seq, seen->ts, seen->session_us, now_us)) {
+        source_want_keyframe(s->source, seen->layer, now_us);
+        return false;
+    }
+    s->layer = seen->layer;
+    s->report_us = now_us;
+    s->peer->sfu->stats.slot_switches++;
+    show(s, s->source->number);
+    return true;
+}
+
+static uint32_t mark_of(const struct slot *s, unsigned layer)
+{
+    return s->source->uid << 2 | layer;
+}
+
+static void remember(struct slot *s, const struct seen *seen, const struct pacer_packet *item)
+{
+    struct sent_entry e = {
+        .source_seq = seen->ext_seq,
+        .source = mark_of(s, seen->layer),
+        .ts = item->ts,
+        .seq = item->seq,
+        .picture_id = item->picture_id,
+        .tl0picidx = item->tl0picidx,
+        .keyidx = item->keyidx,
+    };
+    sent_put(s->sent, &e);
+}
+
+static void place_vp8(struct pacer_packet *item, const struct vp8_descriptor *d)
+{
+    item->picture_id_bits = d->picture_id_bits;
+    item->at_picture_id = d->at_picture_id;
+    item->at_tl0 = d->at_tl0;
+    item->at_tid_keyidx = d->has_keyidx ? d->at_tid_keyidx : 0;
+}
+
+static void emit(struct slot *s, const struct seen *seen, int64_t now_us)
+{
+    struct sfu_stats *stats = &s->peer->sfu->stats;
+    struct rewritten numbers;
+    if (rewrite_packet(&s->rewrite, seen->ext_seq, seen->ts, seen->ends_frame, now_us, &numbers)) {
+        stats->drops[SFU_DROP_SWITCHED]++;
+        return;
+    }
+    struct pacer_packet item = {
+        .packet = seen->packet,
+        .slot = s,
+        .ts = numbers.ts,
+        .seq = numbers.seq,
+        .offset = seen->payload_at,
+        .len = seen->payload_len,
+        .marker = seen->marker,
+    };
+    if (s->source->codec == RTP_VP8) {
+        struct rewritten_vp8 picture;
+        if (rewrite_vp8(&s->rewrite, &seen->video.vp8, &picture)) {
+            stats->drops[SFU_DROP_SWITCHED]++;
+            return;
+        }
+        item.picture_id = picture.picture_id;
+        item.tl0picidx = picture.tl0picidx;
+        item.keyidx = picture.keyidx;
+        place_vp8(&item, &seen->video.vp8);
+    }
+    if (s->sent)
+        remember(s, seen, &item);
+    packet_ref(item.packet);
+    if (!peer_queue(s->peer, !slot_is_picture(s), &item, now_us))
+        packet_unref(item.packet);
+}
+
+/* The keyframe's first packet was repaired: what came meanwhile is in the history. */
+static void catch_up(struct slot *s, const struct seen *entered, int64_t now_us)
+{
+    const struct layer *l = s->source->layers[entered->layer];
+    struct seen seen;
+    for (int64_t ext_seq = entered->ext_seq + 1; ext_seq <= l->newest_seq; ext_seq++)
+        if (source_seen_again(s->source, entered->layer, ext_seq, &seen))
+            emit(s, &seen, now_us);
+}
+
+void slot_forward(struct slot *s, const struct seen *seen, int64_t now_us)
+{
+    bool entered = false;
+    if (seen->layer != s->layer) {
+        if (!enter(s, seen, now_us))
+            return;
+        entered = true;
+    }
+    emit(s, seen, now_us);
+    if (entered && slot_is_picture(s))
+        catch_up(s, seen, now_us);
+}
+
+void slot_skip(struct slot *s, unsigned layer, int64_t ext_seq)
+{
+    if (s->layer == layer)
+        rewrite_drop(&s->rewrite, ext_seq);
+}
+
+void slot_resend(struct slot *s, uint16_t seq, int64_t now_us)
+{
+    if (!s->source || !can_repair(s))
+        return;
+    struct sent_entry *e = sent_take_for_resend(s->sent, seq, now_us, peer_rtt_us(s->peer));
+    struct seen seen;
+    if (!e || e->source >> 2 != s->source->uid || !source_seen_again(s->source, e->source & 3, e->source_seq, &seen))
+        return;
+    struct pacer_packet item = {
+        .packet = packet_ref(seen.packet),
+        .slot = s,
+        .ts = e->ts,
+        .seq = e->seq,
+        .offset = seen.payload_at,
+        .len = seen.payload_len,
+        .marker = seen.marker,
+        .repair = true,
+        .picture_id = e->picture_id,
+        .tl0picidx = e->tl0picidx,
+        .keyidx = e->keyidx,
+    };
+    if (s->source->codec == RTP_VP8)
+        place_vp8(&item, &seen.video.vp8);
+    s->peer->sfu->stats.retransmitted_packets++;
+    if (!peer_queue(s->peer, false, &item, now_us))
+        packet_unref(item.packet);
+}
+
+void slot_keyframe(struct slot *s, int64_t now_us)
+{
+    if (slot_flows(s))
+        source_want_keyframe(s->source, s->layer, now_us);
+}

@@ -1,0 +1,134 @@
+/* Source: one published track of a briefing, as this worker has it.
+ *
+ * Its origin is a peer (then losses are asked for here, RTCP goes to that peer) or a mirror: records of a feed from the
+ * worker where the peer is. Both own their history and feed their slots alike. Simulcast layers are 0 (lowest) … 2; a track
+ * without simulcast has layer 0 only. A layer begins to exist with its first packet.
+ *
+ * Owner: router. Pure, one thread, times in µs. Sound has no NACK (browsers offer none for Opus). */
+#pragma once
+
+#include "rtp/clockmap.h"
+#include "rtp/history.h"
+#include "rtp/nack.h"
+#include "rtp/receive_stats.h"
+#include "rtp/video.h"
+#include "sfu/keyframes.h"
+#include "sfu/sfu.h"
+
+enum {
+    LAYER_SILENT_US = 250 * 1000, /* a layer without a packet for so long is not alive */
+    SOURCE_HISTORY_PICTURE = 512,
+    SOURCE_HISTORY_SOUND = 64,
+};
+
+struct slot;
+
+struct rate_meter {
+    uint64_t bytes;
+    int64_t since_us;
+    uint32_t bps; /* of the last full second */
+};
+
+struct layer {
+    uint32_t ssrc, rtx_ssrc;
+    struct seq_extender seq;
+    struct clockmap clock;
+    struct receive_stats stats;
+    struct nack_generator nack;
+    struct history *history;
+    struct rate_meter rate;
+    int64_t newest_us;  /* arrival of the newest packet */
+    int64_t first_us;
+    int64_t newest_seq;     /* extended */
+    uint16_t width, height; /* of the newest keyframe, 0: unknown */
+    bool has_keyframe_ts;
+    uint32_t keyframe_ts;   /* timestamp of the newest keyframe */
+    uint32_t newest_ts;
+    int64_t mirror_us;      /* mirror: session time of `newest_ts` */
+};
+
+struct source {
+    struct router *router;
+    struct peer *peer;      /* NULL: a mirror */
+    void *user;             /* the shell's, for mirrors: its feed */
+    uint32_t uid;           /* unique on this worker, not 0; 30 bits */
+    uint32_t number, incarnation;
+    enum wish_kind kind;
+    enum rtp_codec codec;
+    uint32_t clock_hz;
+    uint8_t n_layers;       /* that the publisher announced */
+    uint8_t pt;
+    bool open;              /* may send */
+    bool closing;
+    bool publish_nack;      /* the publisher answers NACKs */
+    struct layer *layers[SFU_LAYERS]; /* NULL before the first packet */
+    struct keyframes keyframes;
+    struct slot **slots;    /* whom it feeds */
+    size_t n_slots, cap_slots;
+    uint8_t wanted;         /* layers its slots want, as told to a mirror's origin */
+    uint8_t level;          /* newest RFC 6464 byte */
+    int64_t chosen_us;      /* when its slots' layers were last chosen */
+};
+
+/* What one look at a packet found. */
+struct seen {
+    struct packet *packet;
+    int64_t ext_seq, session_us;
+    uint32_t ts;
+    uint16_t payload_at, payload_len;
+    uint8_t layer, audio_level;
+    bool marker, ends_frame, starts_keyframe;
+    struct video_info video; /* pictures only */
+};
+
+/* The packets after `ext_seq` that the history of that layer holds, in order; a slot that enters at a repaired packet needs them.
+ * Returns false when there is none at `ext_seq` (a hole or the end: compare with newest_seq). */
+bool source_seen_again(const struct source *s, unsigned layer, int64_t ext_seq, struct seen *ret);
+
+struct source *source_new(struct router *r, uint32_t number, enum wish_kind kind, enum rtp_codec codec, uint8_t n_layers);
+/* Empties its slots first. NULL is fine. */
+void source_free(struct source *s, int64_t now_us);
+
+static inline bool source_is_picture(const struct source *s)
+{
+    return s->kind != WISH_MICROPHONE;
+}
+
+/* The layer, made at the first call. NULL: no memory, or index out of range. */
+struct layer *source_layer(struct source *s, unsigned layer);
+/* Its sender began anew under another SSRC. */
+void source_layer_restart(struct source *s, unsigned layer);
+
+/* A packet of that layer in the clear; `v` is its view (after rtx_unwrap() when `repaired`). `audio_level` 0xff: none. */
+void source_input(struct source *s, unsigned layer, struct packet *p, const struct rtp_packet *v, bool repaired,
+                  uint8_t audio_level, int64_t now_us);
+/* The same out of a feed: numbers and session time come from the origin. */
+void source_input_mirrored(struct source *s, unsigned layer, struct packet *p, const struct rtp_packet *v, int64_t ext_seq,
+                           int64_t session_us, uint8_t audio_level, int64_t now_us);
+
+void source_set_open(struct source *s, bool open, int64_t now_us);
+/* Somebody needs a keyframe of `layer`; leaves at once if the limiter allows, else later. */
+void source_want_keyframe(struct source *s, unsigned layer, int64_t now_us);
+/* Every tick: NACKs, deferred and repeated keyframe requests, expiry, rates, its slots' layers. */
+void source_tick(struct source *s, int64_t now_us);
+
+bool layer_alive(const struct layer *l, int64_t now_us);
+/* Height of a layer, guessed from its neighbours while unknown. */
+uint16_t source_layer_height(const struct source *s, unsigned layer);
+/* The lowest living layer at least `height` high, else the highest living; with none alive the one that would be chosen. */
+unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t now_us);
+/* The highest living layer (for the recorder). */
+unsigned source_highest_layer(const struct source *s, int64_t now_us);
+/* Layers flowing into slots or wanted by them, as a mask. */
+uint8_t source_slot_layers(const struct source *s);
+
+int64_t source_session_us(struct source *s, unsigned layer, uint32_t ts, int64_t now_us);
+uint32_t source_ts_at(struct source *s, unsigned layer, int64_t now_us);
+uint32_t source_bps(const struct source *s);
+
+void source_add_slot(struct source *s, struct slot *slot); /* room was made by source_reserve() */
+int source_reserve(struct source *s, size_t slots);
+void source_remove_slot(struct source *s, struct slot *slot);
+
+void rate_meter_add(struct rate_meter *m, size_t bytes, int64_t now_us);
+uint32_t rate_meter_bps(const struct rate_meter *m, int64_t now_us);
