@@ -206,13 +206,14 @@ static void settle_peer(struct router *r, struct peer *p, const struct candidate
         if (e->hears)
             plan_sounds(r, p, c, &given, &plan);
     }
-    /* Empty first: a source that moves is never in two slots. */
-    for (size_t i = 0; i < p->n_slots; i++)
-        if (p->slots[i].source && p->slots[i].source != plan.sources[i] && plan.sources[i] == NULL)
-            slot_bind(&p->slots[i], NULL, now_us);
     for (size_t i = 0; i < p->n_slots; i++) {
-        p->slots[i].want_height = plan.heights[i];
-        slot_bind(&p->slots[i], plan.sources[i], now_us);
+        struct slot *s = &p->slots[i];
+        if (s->source && s->source == plan.sources[i]) {
+            slot_set_height(s, plan.heights[i], now_us);
+            continue;
+        }
+        s->want_height = plan.heights[i];
+        slot_bind(s, plan.sources[i], now_us);
     }
 }
 

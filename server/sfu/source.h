@@ -7,6 +7,7 @@
  * Owner: router. Pure, one thread, times in µs. Sound has no NACK (browsers offer none for Opus). */
 #pragma once
 
+#include "base/seq.h"
 #include "rtp/clockmap.h"
 #include "rtp/history.h"
 #include "rtp/nack.h"
