@@ -18,6 +18,9 @@
  * - JOIN of an endpoint that is connected yields no event: it is a take-over, and control's matter.
  * - A unit's second endpoint (delegates, observers: who sits in a unit's room) joins with hears = false. Chair, secretary
  *   and technician have a seat of their own and neither count nor are counted.
+ * - Locking keeps microphones from being opened; it closes none (mute-all does). Chair, secretary and floor holder may open
+ *   theirs all the same. Observers send nothing.
+ * - Closing ends everything: nobody is connected, the wish is empty. What comes later yields no event or "already-closed".
  * - Who was removed does not come back with the same endpoint, link or account until the briefing is over.
  * - Before the opening, people may join, test sound and pictures; floor, hands and recording need an open briefing.
  * - Stage: spotlight, else floor holder, else chair, each if connected; for whoever that is itself: the chair, or the former
@@ -77,11 +80,13 @@ struct briefing_endpoint {
     bool removed;                    /* not in snapshot and wish any more, kept to refuse its return */
     bool microphone, camera, screen; /* microphone: open, as the server forwards it */
     bool hears;
-    int64_t hand_ms; /* when its hand went up, 0: down */
+    int64_t hand_ms;   /* when its hand went up, 0: down */
+    uint64_t hand_seq; /* the event that raised it: the order of the queue; 0: down */
 };
 
 /* What one endpoint's screen shows. Not an event: it is gone when control restarts, and clients send it again after hello.
- */
+ * Until then the wish assumes a 1280 × 720 stage, a 1920 × 1080 screen and no tiles: a restarted control therefore waits for
+ * its endpoints' layouts before its first wish (processes.md), or sound goes on and tiles blink. */
 struct briefing_layout {
     struct wish_size stage, screen;
     struct wish_tile tiles[WISH_TILES_MAX]; /* an unknown endpoint is an empty tile */
