@@ -11,29 +11,32 @@
 #include "rtp/rtcp.h"
 
 enum {
-    TRANSPORT_CC_WINDOW = 2048, /* packets kept at the receive side */
-    TRANSPORT_CC_MAX = 1024,    /* packets reported in one feedback that we make or accept */
+    TRANSPORT_CC_WINDOW = 1024, /* packets kept at the receive side, a power of two */
+    TRANSPORT_CC_MAX = 1024,    /* packets in one feedback that we accept */
+    TRANSPORT_CC_BUILD_MAX = 400, /* packets in one feedback that we make: it stays below 1,000 bytes */
 };
 
 struct transport_cc_receiver {
     struct seq_extender extender;
-    int64_t next;  /* first number not reported yet */
+    int64_t next;        /* first number not reported yet */
     bool started, fresh; /* fresh: something arrived since the last feedback */
-    uint8_t count; /* feedback packet count */
-    int64_t arrival_us[TRANSPORT_CC_WINDOW]; /* −1: not arrived; slot = extended number modulo the window */
-    int64_t number[TRANSPORT_CC_WINDOW];     /* whose arrival the slot holds */
+    uint8_t count;       /* feedback packet count */
+    struct {
+        uint32_t number; /* low half of the extended number that the cell holds, 0: none */
+        uint32_t tick;   /* arrival in 250 µs */
+    } cell[TRANSPORT_CC_WINDOW]; /* by number modulo the window */
 };
 
 void transport_cc_init(struct transport_cc_receiver *c);
 void transport_cc_arrived(struct transport_cc_receiver *c, uint16_t seq, int64_t at_us);
-/* Appends one feedback packet (at most about 1,000 bytes). ERR_AGAIN: nothing new; ERR_FULL: `w` is too small (nothing is lost). More may be
- * due right after: call until ERR_AGAIN. */
+/* Appends one feedback packet. ERR_AGAIN: nothing new; ERR_FULL: `w` is too small (nothing is lost). More may be due right
+ * after: call until ERR_AGAIN. */
 int transport_cc_build(struct transport_cc_receiver *c, struct writer *w, uint32_t sender_ssrc, uint32_t media_ssrc);
 
 struct transport_cc_packet {
     uint16_t seq;
     bool received;
-    int64_t arrival_us; /* at the receiver, on its own clock modulo 2^24 × 64 ms; 0 when not received */
+    int64_t arrival_us; /* on the receiver's own clock modulo 2^24 × 64 ms; 0 when not received */
 };
 
 struct transport_cc_feedback {
