@@ -1,6 +1,7 @@
 #include "sim/sockets.h"
 
 #include "base/err.h"
+#include "base/openssl.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
