@@ -239,3 +239,4 @@ void send_flush(struct net *n);
 void send_held(struct net_socket *s); /* the socket is writable again */
 int held_new(struct net_held *h);
 void held_free(struct net_held *h);
+void held_take(struct net_held *h, size_t count); /* drops the first ones, the rest moves up */

@@ -52,6 +52,17 @@ void held_free(struct net_held *h)
     free(h->runs);
 }
 
+void held_take(struct net_held *h, size_t count)
+{
+    size_t gone = count < h->n_runs ? (size_t)(h->runs[count].bytes - h->bytes) : h->n_bytes;
+    h->n_runs -= count;
+    h->n_bytes -= gone;
+    memmove(h->bytes, h->bytes + gone, h->n_bytes);
+    memmove(h->runs, h->runs + count, h->n_runs * sizeof h->runs[0]);
+    for (size_t i = 0; i < h->n_runs; i++)
+        h->runs[i].bytes -= gone;
+}
+
 uint8_t *send_room(struct net *n, size_t len)
 {
     assert(len <= NET_AREA);
@@ -243,15 +254,5 @@ void send_held(struct net_socket *s)
     for (size_t i = 0; i < n_runs; i++)
         order[i] = &h->runs[i];
     size_t done = send_batch(s->net, s, order, n_runs);
-    if (done == h->n_runs) {
-        h->n_runs = h->n_bytes = 0;
-        return;
-    }
-    size_t gone = (size_t)(h->runs[done].bytes - h->bytes);
-    h->n_runs -= done;
-    h->n_bytes -= gone;
-    memmove(h->bytes, h->bytes + gone, h->n_bytes);
-    memmove(h->runs, h->runs + done, h->n_runs * sizeof h->runs[0]);
-    for (size_t i = 0; i < h->n_runs; i++)
-        h->runs[i].bytes -= gone;
+    held_take(h, done);
 }
