@@ -36,7 +36,8 @@ struct signaling_ops {
 struct signaling_config {
     const char *data_dir;     /* secret.key, recordings/ */
     const char *web_dir;      /* the built web client: files and their .br and .gz */
-    const char *certificate, *key, *ca; /* PEM files */
+    const char *certificate, *key, *ca; /* PEM files; certificate NULL: no TLS listeners */
+    /* 0: 4000, 1000, 64 KB, 128 KB, 20, 1 MB. */
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
 };
 
@@ -44,10 +45,12 @@ int signaling_new(const struct signaling_config *config, struct store *store, co
                   struct signaling **ret_s, const char **ret_why);
 void signaling_free(struct signaling *s);
 
-/* Takes a listening socket; connections are accepted here and handed to libwebsockets. */
+/* Serves a listening socket: connections are accepted here and handed to libwebsockets. The descriptor stays the caller's to
+ * close, after signaling_free(). A plain one serves this machine only: sockets from elsewhere are closed. */
 int signaling_listen(struct signaling *s, int fd, bool tls);
-/* libwebsockets is driven by this: one service turn of at most `timeout_ms`. Other descriptors of control's loop are added
- * with signaling_watch(), so that one poll serves all. */
+/* libwebsockets is driven by this: one service turn of at most `timeout_ms` (0: what is ready). Other descriptors of control's
+ * loop are added with signaling_watch(), so that one poll serves all: they are level-triggered, `readable` is called for
+ * input, end of file and errors, and may watch and unwatch any descriptor. Unwatch before closing. ERR_EXISTS, ERR_IO. */
 int signaling_service(struct signaling *s, int timeout_ms);
 int signaling_watch(struct signaling *s, int fd, void (*readable)(void *ctx, int fd), void *ctx);
 void signaling_unwatch(struct signaling *s, int fd);
