@@ -13,10 +13,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define ANSWER_S 60               /* how long a handler may take */
-#define DISCARD_BYTES (1 << 20)   /* a too large body is read up to this, so that its refusal arrives */
-#define RETRY_US 4000             /* until a file's bytes may have come from the disk */
-#define RETRIES_MAX 50            /* then it is read whatever it costs */
+#define ANSWER_S 60             /* how long a handler may take */
+#define DISCARD_BYTES (1 << 20) /* a too large body is read up to this, so that its refusal arrives */
+#define RETRY_US 4000           /* until a file's bytes may have come from the disk */
+#define RETRIES_MAX 50          /* then it is read whatever it costs */
 
 /* ---- life of a call ---- */
 
@@ -26,8 +26,9 @@ static void call_free(struct http_call *call)
     if (call->next)
         call->next->at = call->at;
     lws_sul_cancel(&call->retry);
-    char *owned[] = {call->host,     call->origin,        call->cookie,          call->authorization, call->content_type,
-                     call->range,    call->if_range,      call->if_none_match,   call->accept_encoding, call->extra, call->text};
+    char *owned[] = {call->host,  call->origin,   call->cookie,        call->authorization,   call->content_type,
+                     call->range, call->if_range, call->if_none_match, call->accept_encoding, call->extra,
+                     call->text};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     if (call->body)
@@ -261,12 +262,28 @@ static const char *status_text(int status)
     static const struct {
         int status;
         const char *text;
-    } texts[] = {{200, "OK"},          {201, "Created"},     {202, "Accepted"},       {204, "No Content"},
-                 {206, "Partial Content"}, {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"},
-                 {403, "Forbidden"},   {404, "Not Found"},   {405, "Method Not Allowed"}, {409, "Conflict"},
-                 {410, "Gone"},        {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-                 {421, "Misdirected Request"}, {422, "Unprocessable Content"}, {423, "Locked"}, {429, "Too Many Requests"},
-                 {500, "Internal Server Error"}, {503, "Service Unavailable"}};
+    } texts[] = {{200, "OK"},
+                 {201, "Created"},
+                 {202, "Accepted"},
+                 {204, "No Content"},
+                 {206, "Partial Content"},
+                 {304, "Not Modified"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {409, "Conflict"},
+                 {410, "Gone"},
+                 {413, "Content Too Large"},
+                 {415, "Unsupported Media Type"},
+                 {416, "Range Not Satisfiable"},
+                 {421, "Misdirected Request"},
+                 {422, "Unprocessable Content"},
+                 {423, "Locked"},
+                 {429, "Too Many Requests"},
+                 {500, "Internal Server Error"},
+                 {503, "Service Unavailable"}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].status == status)
             return texts[i].text;
@@ -282,9 +299,9 @@ static int write_head(struct http_call *call)
         n += (size_t)snprintf(lines + n, sizeof lines - n, "%s", call->extra);
     bool content = call->type != NULL;
     /* The status line is ours: libwebsockets knows few reason phrases and would announce itself. */
-    int len = snprintf((char *)at, (size_t)(end - at), "HTTP/1.1 %d %s\r\n%.*s%s%s%s", call->status,
-                       status_text(call->status), (int)n, lines, content ? "Content-Type: " : "", content ? call->type : "",
-                       content ? "\r\n" : "");
+    int len =
+        snprintf((char *)at, (size_t)(end - at), "HTTP/1.1 %d %s\r\n%.*s%s%s%s", call->status, status_text(call->status),
+                 (int)n, lines, content ? "Content-Type: " : "", content ? call->type : "", content ? "\r\n" : "");
     if (len < 0 || len >= end - at)
         return -1;
     unsigned char *head = at;
@@ -435,7 +452,8 @@ static int refuse_upgrade(struct lws *wsi, int status, const struct refusal *why
 {
     char body[1200];
     unsigned char buffer[LWS_PRE + 1600];
-    int len = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"vi\":\"%s\",\"en\":\"%s\"}}", why->code, why->vi, why->en);
+    int len = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"vi\":\"%s\",\"en\":\"%s\"}}", why->code, why->vi,
+                       why->en);
     int n = snprintf((char *)buffer + LWS_PRE, sizeof buffer - LWS_PRE,
                      "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n"
                      "Cache-Control: no-store\r\n\r\n%s",

@@ -26,18 +26,18 @@ struct http_call {
 
     bool handed, answered, head_sent;
     int status;
-    const char *type;  /* Content-Type; NULL: no content */
-    char *extra;       /* further header lines, each ending in \r\n */
+    const char *type; /* Content-Type; NULL: no content */
+    char *extra;      /* further header lines, each ending in \r\n */
     bool close_after;
-    char *text;        /* the content, or */
-    int fd;            /* a file, or −1 */
+    char *text; /* the content, or */
+    int fd;     /* a file, or −1 */
     uint64_t at_byte, left_bytes, content_bytes;
     lws_sorted_usec_list_t retry; /* the file's next bytes are on their way from the disk */
     unsigned retries;
 
     /* of the handler that answers later */
     bool login_counted; /* in its source's `logins` */
-    json_t *kept; /* what it needs again: the request's body */
+    json_t *kept;       /* what it needs again: the request's body */
 };
 
 /* The only ways to answer. Text is taken over. */

@@ -74,7 +74,8 @@ void http_page(struct http_call *call)
 {
     const char *path = call->path + 1; /* it begins with '/' */
     const char *last = strrchr(call->path, '/');
-    if (!last || !strchr(last, '.') || strncmp(path, "j/", 2) == 0) /* a page of the client's own: it reads the address itself */
+    if (!last || !strchr(last, '.') ||
+        strncmp(path, "j/", 2) == 0) /* a page of the client's own: it reads the address itself */
         path = "index.html";
     struct stat st;
     const char *coding;
@@ -176,7 +177,8 @@ static void send_recording(struct http_call *call, const char *name, int fd, con
     }
     char download[4] = "";
     if (query_find(call->query, "download", download, sizeof download))
-        http_add_header(call, "Content-Disposition: attachment; filename=\"%s\"", strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
+        http_add_header(call, "Content-Disposition: attachment; filename=\"%s\"",
+                        strrchr(name, '/') ? strrchr(name, '/') + 1 : name);
     if (range == RANGE_PART)
         http_add_header(call, "Content-Range: bytes %llu-%llu/%llu", (unsigned long long)first, (unsigned long long)last,
                         (unsigned long long)size);

@@ -21,8 +21,12 @@ static const char *body_schema(const char *path)
     static const struct {
         const char *path, *schema;
     } bodies[] = {
-        {"session", "body.session"},           {"session/link", "body.session-link"}, {"session/first", "body.session-first"},
-        {"briefings", "body.briefings"},       {"briefings/*/links", "body.links"},   {"accounts", "body.accounts"},
+        {"session", "body.session"},
+        {"session/link", "body.session-link"},
+        {"session/first", "body.session-first"},
+        {"briefings", "body.briefings"},
+        {"briefings/*/links", "body.links"},
+        {"accounts", "body.accounts"},
         {"archive/*/compose", "body.compose"},
     };
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
@@ -131,8 +135,8 @@ static void api(struct http_call *call, const char *path)
 
 static const char *const count_names[COUNTS] = {
     [COUNT_ACCEPTED] = "sockets_accepted",
-    [COUNT_REFUSED_SOCKETS] = "sockets_refused_total_limit",
-    [COUNT_REFUSED_SOURCE] = "sockets_refused_source_limit",
+    [COUNT_REFUSED_SOCKETS] = "sockets_refused_crowded",
+    [COUNT_REFUSED_SOURCE] = "sockets_refused_source",
     [COUNT_REQUESTS] = "http_requests",
     [COUNT_BAD_REQUESTS] = "http_refused",
     [COUNT_FOREIGN_ORIGIN] = "foreign_origin",

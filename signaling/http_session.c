@@ -104,8 +104,8 @@ static void session_make(struct http_call *call, bool tls)
     struct store_session session = {.who = call->who, .made_ms = now_ms(), .expires_ms = now_ms() + SESSION_MS};
     crypto_hash_sha256(session.hash, (const uint8_t *)value, COOKIE_VALUE);
     cookie_name(call->slot, tls, name);
-    http_add_header(call, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", name, value, SESSION_MS / 1000,
-                    tls ? "; Secure" : "");
+    http_add_header(call, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", name, value,
+                    SESSION_MS / 1000, tls ? "; Secure" : "");
     store_sessions_expire(call->s->store, now_ms());
     call->handed = true;
     if (store_session_put(call->s->store, &session, session_stored, call) != 0)
@@ -176,7 +176,8 @@ static void login_failed(struct http_call *call, const char *login)
     call->s->counts[COUNT_LOGINS_FAILED]++;
     if (store_login_failed(call->s->store, login, now_ms(), &locked) == ERR_NOTFOUND)
         locked = ghost_failed(ghost_find(login));
-    log_warn("signaling", "login failed login=%.63s address=%s locked=%d", login, call->conn ? call->conn->address : "-", locked);
+    log_warn("signaling", "login failed login=%.63s address=%s locked=%d", login, call->conn ? call->conn->address : "-",
+             locked);
     http_answer_code(call, locked ? 423 : 401, locked ? "locked" : "wrong-password");
 }
 
@@ -416,7 +417,8 @@ static void session_end(struct http_call *call)
     if (cookie_hash(call->cookie, call->slot, call->conn->tls, hash))
         store_session_drop(call->s->store, hash);
     cookie_name(call->slot, call->conn->tls, name);
-    http_add_header(call, "Set-Cookie: %s=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0%s", name, call->conn->tls ? "; Secure" : "");
+    http_add_header(call, "Set-Cookie: %s=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0%s", name,
+                    call->conn->tls ? "; Secure" : "");
     http_add_header(call, "Cache-Control: no-store");
     http_answer_empty(call, 204);
 }

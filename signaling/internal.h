@@ -6,6 +6,8 @@
 #include "signaling/signaling.h"
 #include "store/store.h"
 
+#include "base/openssl.h"
+
 #include <libwebsockets.h>
 #include <netinet/in.h>
 

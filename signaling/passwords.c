@@ -11,8 +11,8 @@
 #include <strings.h>
 
 #define PASSWORD_MIN 14
-/* About 0.15 s on one core of a small server; one helper at a time bounds memory to 64 MB. */
-#define OPS 3
+/* About 0.2 s on one core of a small server; one helper at a time bounds memory to 64 MB. */
+#define OPS 8
 #define MEMORY_BYTES ((size_t)64 * 1024 * 1024)
 
 struct job {

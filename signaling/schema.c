@@ -34,9 +34,10 @@ struct failure {
 
 static int load_node(struct schema *s, const json_t *node, const char **ret_why);
 
-static const char *const keywords[] = {"title",    "description", "type",  "properties", "required", "additionalProperties",
-                                       "items",    "maxItems",    "enum",  "const",      "minimum",  "maximum",
-                                       "minLength", "maxLength",   "pattern", "anyOf",    "oneOf",    "$ref"};
+static const char *const keywords[] = {
+    "title",     "description", "type",    "properties", "required", "additionalProperties",
+    "items",     "maxItems",    "enum",    "const",      "minimum",  "maximum",
+    "minLength", "maxLength",   "pattern", "anyOf",      "oneOf",    "$ref"};
 
 static bool keyword_known(const char *key)
 {
@@ -128,7 +129,8 @@ static int load_node(struct schema *s, const json_t *node, const char **ret_why)
     const json_t *type = json_object_get(node, "type"), *ref = json_object_get(node, "$ref");
     const json_t *pattern = json_object_get(node, "pattern"), *items = json_object_get(node, "items");
     if (!json_is_object(node) || (type && !type_known(json_string_value(type))) ||
-        (ref && !resolve(s, json_string_value(ref))) || (json_object_get(node, "properties") && !json_is_false(json_object_get(node, "additionalProperties")))) {
+        (ref && !resolve(s, json_string_value(ref))) ||
+        (json_object_get(node, "properties") && !json_is_false(json_object_get(node, "additionalProperties")))) {
         *ret_why = "schema: bad node, type or $ref, or additionalProperties is not false";
         return ERR_MALFORMED;
     }

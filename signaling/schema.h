@@ -1,9 +1,9 @@
 /* Schema: checks JSON against protocol/messages.schema.json, which is built into the program.
  *
  * A strict subset of JSON Schema 2020-12: type, properties, required, additionalProperties (false only), items, maxItems,
- * enum and const (strings), minimum, maximum, minLength, maxLength (code points), pattern (POSIX extended), anyOf, oneOf (first
- * match), $ref to #/$defs/NAME; title and description are skipped. Any other keyword makes schema_new() fail, so the file
- * never promises what is not checked. Pure but for regcomp. Thread: any, after schema_new(). */
+ * enum and const (strings), minimum, maximum, minLength, maxLength (code points), pattern (POSIX extended), anyOf, oneOf
+ * (first match), $ref to #/$defs/NAME; title and description are skipped. Any other keyword makes schema_new() fail, so the
+ * file never promises what is not checked. Pure but for regcomp. Thread: any, after schema_new(). */
 #pragma once
 
 #include <jansson.h>

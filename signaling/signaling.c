@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EVENTS_A_TURN 64
@@ -65,9 +66,7 @@ static void watches_serve(struct signaling *s)
 static int turn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
     switch (reason) {
-    case LWS_CALLBACK_RAW_RX_FILE:
-        watches_serve(lws_context_user(lws_get_context(wsi)));
-        return 0;
+    case LWS_CALLBACK_RAW_RX_FILE: watches_serve(lws_context_user(lws_get_context(wsi))); return 0;
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return -1; /* not a websocket protocol */
     default: return 0;
     }

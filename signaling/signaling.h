@@ -27,15 +27,16 @@ struct signaling_ops {
     void (*closed)(void *ctx, struct ws_peer *peer); /* its websocket is gone; the last call for this peer */
     /* An /api/v1 request about briefings or the archive. `verb` "GET", "POST", …; `path` behind /api/v1/ without query;
      * `query` may be ""; `body` is NULL without one. Answered once by signaling_http_reply() or signaling_http_refuse(). */
-    void (*http)(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query, const json_t *body);
+    void (*http)(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,
+                 const json_t *body);
     /* May this identity read files of that recording? */
     bool (*may_read_recording)(void *ctx, const struct identity *who, const char *briefing);
     char *(*metrics)(void *ctx); /* Prometheus text, malloc'd */
 };
 
 struct signaling_config {
-    const char *data_dir;     /* secret.key, recordings/ */
-    const char *web_dir;      /* the built web client: files and their .br and .gz */
+    const char *data_dir;               /* secret.key, recordings/ */
+    const char *web_dir;                /* the built web client: files and their .br and .gz */
     const char *certificate, *key, *ca; /* PEM files; certificate NULL: no TLS listeners */
     /* 0: 4000, 1000, 64 KB, 128 KB, 20, 1 MB. */
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
@@ -48,9 +49,10 @@ void signaling_free(struct signaling *s);
 /* Serves a listening socket: connections are accepted here and handed to libwebsockets. The descriptor stays the caller's to
  * close, after signaling_free(). A plain one serves this machine only: sockets from elsewhere are closed. */
 int signaling_listen(struct signaling *s, int fd, bool tls);
-/* libwebsockets is driven by this: one service turn of at most `timeout_ms` (0: what is ready). Other descriptors of control's
- * loop are added with signaling_watch(), so that one poll serves all: they are level-triggered, `readable` is called for
- * input, end of file and errors, and may watch and unwatch any descriptor. Unwatch before closing. ERR_EXISTS, ERR_IO. */
+/* libwebsockets is driven by this: one service turn of at most `timeout_ms` (0: what is ready). Other descriptors of
+ * control's loop are added with signaling_watch(), so that one poll serves all: they are level-triggered, `readable` is
+ * called for input, end of file and errors, and may watch and unwatch any descriptor. Unwatch before closing. ERR_EXISTS,
+ * ERR_IO. */
 int signaling_service(struct signaling *s, int timeout_ms);
 int signaling_watch(struct signaling *s, int fd, void (*readable)(void *ctx, int fd), void *ctx);
 void signaling_unwatch(struct signaling *s, int fd);

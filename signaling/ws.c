@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_S 15          /* a socket that says nothing is closed */
-#define DRAIN_S 5           /* a closing socket may take this long for what is queued */
-#define STRIKES_MAX 50      /* refused messages until a peer is closed as abusive; one is forgiven a second */
-#define OVERSIZE_FACTOR 8   /* a message of more than this many times the limit closes at once */
+#define HELLO_S 15        /* a socket that says nothing is closed */
+#define DRAIN_S 5         /* a closing socket may take this long for what is queued */
+#define STRIKES_MAX 50    /* refused messages until a peer is closed as abusive; one is forgiven a second */
+#define OVERSIZE_FACTOR 8 /* a message of more than this many times the limit closes at once */
 
 struct ws_text {
     unsigned references;
@@ -44,8 +44,8 @@ struct ws_peer {
 
     struct queued *first, **last;
     size_t queued_bytes;
-    bool closing;  /* after what is queued has left */
-    bool dead;     /* killed: nothing is sent or taken any more */
+    bool closing; /* after what is queued has left */
+    bool dead;    /* killed: nothing is sent or taken any more */
     char reason[64];
 };
 
@@ -182,7 +182,8 @@ void signaling_reply(struct ws_peer *p, int64_t id, json_t *result)
 
 void signaling_refuse(struct ws_peer *p, int64_t id, const struct refusal *why)
 {
-    send_json(p, json_pack("{s:I,s:{s:s,s:s,s:s}}", "id", (json_int_t)id, "error", "code", why->code, "vi", why->vi, "en", why->en));
+    send_json(p, json_pack("{s:I,s:{s:s,s:s,s:s}}", "id", (json_int_t)id, "error", "code", why->code, "vi", why->vi, "en",
+                           why->en));
 }
 
 void signaling_close(struct ws_peer *p, const char *reason)
@@ -272,7 +273,8 @@ static bool is_request(const json_t *message, int64_t *ret_id, const char **ret_
     *ret_id = json_is_integer(id) && json_integer_value(id) > 0 ? json_integer_value(id) : 0;
     *ret_method = json_string_value(json_object_get(message, "method"));
     *ret_params = json_object_get(message, "params");
-    return *ret_id > 0 && *ret_id <= (int64_t)1 << 53 && *ret_method && json_is_object(*ret_params) && json_object_size(message) == 3;
+    return *ret_id > 0 && *ret_id <= (int64_t)1 << 53 && *ret_method && json_is_object(*ret_params) &&
+           json_object_size(message) == 3;
 }
 
 static void handle_message(struct ws_peer *p)
@@ -306,8 +308,9 @@ static int peer_received(struct ws_peer *p, struct lws *wsi, const char *bytes, 
     }
     size_t limit = p->s->config.max_message_bytes, coming = lws_remaining_packet_payload(wsi);
     if (lws_frame_is_binary(wsi) || coming > OVERSIZE_FACTOR * limit) {
-        lws_close_reason(wsi, lws_frame_is_binary(wsi) ? LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE : LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
-                         NULL, 0);
+        lws_close_reason(
+            wsi, lws_frame_is_binary(wsi) ? LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE : LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL,
+            0);
         return -1;
     }
     p->oversized |= p->message_len + len > limit;
