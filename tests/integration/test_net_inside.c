@@ -404,7 +404,7 @@ static void an_empty_pool_drops_and_recovers(void **state)
     struct world *w = world_new(&(struct options){0});
     connect_pair(w, 0);
     struct net *n = w->server.net;
-    struct packet *taken[256];
+    struct packet *taken[257];
     size_t count = 0;
     while (n->n_rx)
         packet_unref(n->rx[--n->n_rx]);
