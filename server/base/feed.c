@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@
  * stores neither loses a drop nor announces it twice. */
 struct feed_head {
     uint32_t magic, version;
-    uint64_t feed_id;
+    uint64_t feed_id, birth;
     _Atomic uint64_t generation;
     _Atomic uint64_t head;
     _Atomic uint32_t ended;
@@ -130,6 +131,8 @@ int feed_create(size_t ring_bytes, uint64_t feed_id, int *ret_data_fd, int *ret_
     if (err)
         return err;
     struct feed_head head = {.magic = FEED_MAGIC, .version = FEED_VERSION, .feed_id = feed_id};
+    if (getrandom(&head.birth, sizeof head.birth, 0) != (ssize_t)sizeof head.birth)
+        return ERR_IO;
     if (pwrite(data, &head, sizeof head, 0) != (ssize_t)sizeof head)
         return ERR_IO;
     *ret_data_fd = data;
@@ -453,6 +456,16 @@ int feed_read(struct feed_reader *r, struct feed_record *ret_record, uint8_t *bo
     atomic_store_explicit(&r->map.tail->read, r->position, memory_order_relaxed);
     *ret_record = copy;
     return 0;
+}
+
+uint64_t feed_birth(const struct feed_reader *r)
+{
+    return r->map.head->birth;
+}
+
+bool feed_broken(const struct feed_reader *r)
+{
+    return r->broken;
 }
 
 uint64_t feed_position(const struct feed_reader *r)

@@ -33,7 +33,9 @@ enum feed_kind {
     FEED_META = 2,  /* body: JSON about the track, see below; repeated every 2 s so that a reader may begin anywhere */
     FEED_RATES = 3, /* body: three big-endian uint32, bits/s of layers 0…2 of the track, once a second */
     FEED_GAP = 4,   /* body: big-endian uint64, records dropped here because the ring was full */
-    FEED_END = 5,   /* the track's sender left or stopped for good (this incarnation); empty body */
+    FEED_END = 5,   /* the track is not written here any more, for now: its sender left, was muted, is off the stage, or recording
+                       is off. Empty body. Packets of the same incarnation may follow later; the sequence numbers in between
+                       are then no loss. (A missing END makes the recorder count them as lost.) */
 };
 
 /* FEED_META body: {"endpoint":"…","number":7,"kind":"microphone|camera|screen","codec":"opus|VP8|VP9|H264","clock":48000,
@@ -98,6 +100,10 @@ void feed_reader_close(struct feed_reader *r); /* NULL is fine */
  * ERR_MALFORMED: the writer broke the format; the feed is unusable from here on. */
 int feed_read(struct feed_reader *r, struct feed_record *ret_record, uint8_t *body);
 
+/* A random number made with the feed: tells one ring from another whose id was used again (a restart of everything). */
+uint64_t feed_birth(const struct feed_reader *r);
+/* feed_read() has found the format broken. */
+bool feed_broken(const struct feed_reader *r);
 /* Byte offset behind the last record read: what to hand to feed_ack(). */
 uint64_t feed_position(const struct feed_reader *r);
 /* Everything before `position` is on disk or given up. Frees room for the writer. */

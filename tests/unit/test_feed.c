@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 /* Where the fields lie: a side that lies writes them itself. */
-enum { AT_HEAD = 24, AT_RING = 4096, AT_ACK = 8, RING = 16384 };
+enum { AT_HEAD = 32, AT_RING = 4096, AT_ACK = 8, RING = 16384 };
 
 struct pair {
     int data, tail, wake;
