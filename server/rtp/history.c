@@ -36,6 +36,26 @@ static struct history_entry *cell(const struct history *h, int64_t ext_seq)
     return (struct history_entry *)&h->ring[(uint64_t)ext_seq & (h->capacity - 1)];
 }
 
+static void clear(struct history_entry *c)
+{
+    packet_unref(c->packet);
+    c->packet = NULL;
+}
+
+/* Empties the cells of the numbers up to `ext_seq`: what they held is out of the ring now, whether those numbers come or
+ * not. */
+static void advance(struct history *h, int64_t ext_seq)
+{
+    int64_t from = h->newest + 1, capacity = (int64_t)h->capacity;
+    if (ext_seq - from >= capacity)
+        from = ext_seq - capacity + 1;
+    for (int64_t s = from; s <= ext_seq; s++)
+        clear(cell(h, s));
+    h->newest = ext_seq;
+    if (h->oldest <= h->newest - capacity)
+        h->oldest = h->newest - capacity + 1;
+}
+
 int history_put(struct history *h, const struct history_entry *e)
 {
     struct history_entry *c = cell(h, e->ext_seq);
@@ -47,15 +67,13 @@ int history_put(struct history *h, const struct history_entry *e)
         return ERR_STALE;
     if (c->packet && c->ext_seq == e->ext_seq)
         return ERR_EXISTS;
-    packet_unref(c->packet);
-    *c = *e;
-    packet_ref(c->packet);
     if (e->ext_seq > h->newest)
-        h->newest = e->ext_seq;
+        advance(h, e->ext_seq);
     if (e->ext_seq < h->oldest)
         h->oldest = e->ext_seq;
-    if (h->oldest <= h->newest - (int64_t)h->capacity)
-        h->oldest = h->newest - (int64_t)h->capacity + 1;
+    clear(c);
+    *c = *e;
+    packet_ref(c->packet);
     return 0;
 }
 
@@ -72,10 +90,8 @@ void history_expire(struct history *h, int64_t now_us)
         bool here = c->packet && c->ext_seq == h->oldest;
         if (here && c->packet->arrival_us >= now_us - HISTORY_AGE_US)
             return;
-        if (here) {
-            packet_unref(c->packet);
-            c->packet = NULL;
-        }
+        if (here)
+            clear(c);
         h->oldest++;
     }
 }

@@ -1,8 +1,8 @@
 /* NACK generator (RFC 4585, 6.2.1), receive side, one object for each received stream (SSRC).
  *
  * A gap becomes a list entry; it is asked for after REORDER_US (most holes are reordering), again each round trip, at most
- * NACK_TRIES times. The list is bounded: when it is full, everything before the newest keyframe is given up, and failing that
- * everything, and `want_keyframe` says so. Numbers are extended (base/seq.h), so nothing here wraps.
+ * NACK_TRIES times. The list is bounded: when it is full, everything before the newest keyframe is given up, and failing
+ * that everything, and `want_keyframe` says so. Numbers are extended (base/seq.h), so nothing here wraps.
  *
  * Thread: any, one at a time. Pure: time is a parameter. */
 #pragma once
@@ -14,7 +14,7 @@
 enum {
     NACK_REORDER_US = 11000,
     NACK_TRIES = 10,
-    NACK_LIST = 512,          /* entries; a longer gap is a break, not a loss */
+    NACK_LIST = 512, /* entries; a longer gap is a break, not a loss */
     NACK_RTT_DEFAULT_US = 100000,
     NACK_RTT_MIN_US = 20000,
 };

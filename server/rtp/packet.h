@@ -1,12 +1,12 @@
 /* RTP packets (RFC 3550, 5.1): parsing once, in place, and building headers for many receivers.
  *
- * A `struct rtp_packet` is a view: its pointers go into the datagram, which the caller keeps alive. Header extensions (RFC 8285,
- * one- and two-byte form) are indexed while parsing, so a look-up by id costs one test. Every length is checked against the
- * datagram; a packet that breaks its format is refused whole.
+ * A `struct rtp_packet` is a view: its pointers go into the datagram, which the caller keeps alive. Header extensions (RFC
+ * 8285, one- and two-byte form) are indexed while parsing, so a look-up by id costs one test. Every length is checked
+ * against the datagram; a packet that breaks its format is refused whole.
  *
- * Sending is the other way round: rtp_header_build() makes a template for everything that has the same numbers (payload type,
- * SSRC, extension ids, mid), rtp_header_stamp() copies it and stores what differs in each packet at known offsets. The length
- * of a template is constant and a multiple of 4, so the packets of a run are equal in size.
+ * Sending is the other way round: rtp_header_build() makes a template for everything that has the same numbers (payload
+ * type, SSRC, extension ids, mid), rtp_header_stamp() copies it and stores what differs in each packet at known offsets. The
+ * length of a template is constant and a multiple of 4, so the packets of a run are equal in size.
  *
  * Extension ids above RTP_EXT_ID_MAX are skipped: an answer of ours never agrees to them. Not here: cryptex (RFC 9335),
  * profile-specific extensions other than RFC 8285's (skipped as opaque). Thread: any. Pure. */
@@ -83,16 +83,16 @@ bool rtp_ext_audio_level(const struct rtp_packet *p, uint8_t id, uint8_t *ret_by
 struct rtp_header_plan {
     uint8_t pt;
     uint32_t ssrc;
-    struct rtp_ext_ids ids;     /* an id of 0 leaves its extension out */
-    const char *mid;            /* NULL: not sent */
-    const char *rid, *rrid;     /* for publishers only; NULL: not sent */
-    bool csrc;                  /* room for one CSRC */
-    bool audio_level;           /* with an RFC 6464 byte, if negotiated */
+    struct rtp_ext_ids ids; /* an id of 0 leaves its extension out */
+    const char *mid;        /* NULL: not sent */
+    const char *rid, *rrid; /* for publishers only; NULL: not sent */
+    bool csrc;              /* room for one CSRC */
+    bool audio_level;       /* with an RFC 6464 byte, if negotiated */
 };
 
 struct rtp_header {
     uint8_t bytes[RTP_HEADER_MAX];
-    uint8_t len;                                                /* multiple of 4 */
+    uint8_t len;                                                    /* multiple of 4 */
     uint8_t at_csrc, at_transport_seq, at_abs_time, at_audio_level; /* 0: not in this template */
 };
 

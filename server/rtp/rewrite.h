@@ -1,9 +1,9 @@
 /* Rewriting: one slot is one continuous RTP stream, whatever sources pass through it.
  *
  * Sequence: +1 for each packet forwarded; packets that are dropped on purpose leave no hole; a switch of source continues at
- * +1, or leaves a gap of one when the last forwarded packet did not end its frame (so that a decoder drops the broken frame).
- * Numbers that the network loses keep their hole. The first number is below 32768: a wrap with loss at the start would break
- * the receiver's SRTP rollover counter.
+ * +1, or leaves a gap of one when the last forwarded packet did not end its frame (so that a decoder drops the broken
+ * frame). Numbers that the network loses keep their hole. The first number is below 32768: a wrap with loss at the start
+ * would break the receiver's SRTP rollover counter.
  *
  * Timestamp: a slot has one line from session time to timestamps. A switch puts the new source on that line by its session
  * time (clockmap.h); if the result is not ahead of the last one sent, it steps forward by one frame.
@@ -30,9 +30,9 @@ struct rewrite {
     uint32_t frame_ticks; /* one frame: video 1/30 s, sound 20 ms */
 
     /* sequence */
-    bool running;       /* a source is in the slot */
-    bool ended_frame;   /* the newest packet sent ended its frame */
-    uint16_t next_seq;  /* of the next packet in order */
+    bool running;      /* a source is in the slot */
+    bool ended_frame;  /* the newest packet sent ended its frame */
+    uint16_t next_seq; /* of the next packet in order */
     int64_t first_in, newest_in;
     uint64_t dropped[REWRITE_WINDOW / 64]; /* bit: that input number was dropped on purpose */
 
@@ -43,8 +43,8 @@ struct rewrite {
 
     /* VP8 */
     bool has_picture;
-    uint16_t picture_in;    /* newest picture id in, 15 bits (or 7) */
-    uint16_t picture_out;   /* what it became */
+    uint16_t picture_in;  /* newest picture id in, 15 bits (or 7) */
+    uint16_t picture_out; /* what it became */
     uint8_t tl0_offset, keyidx_offset, newest_tl0, newest_keyidx;
     uint64_t dropped_pictures[REWRITE_PICTURES / 64];
     uint16_t pictures_known; /* how far back the source's pictures reach */

@@ -69,7 +69,8 @@ int rtcp_get_reports(const struct rtcp_block *b, uint32_t *ret_ssrc, struct rtcp
 }
 
 /* A feedback packet's own part, with the two SSRCs read. */
-static int feedback_of(const struct rtcp_block *b, uint8_t type, uint8_t format, uint32_t *ret_media_ssrc, struct reader *ret)
+static int feedback_of(const struct rtcp_block *b, uint8_t type, uint8_t format, uint32_t *ret_media_ssrc,
+                       struct reader *ret)
 {
     if (b->type != type || b->count != format)
         return ERR_UNSUPPORTED;
@@ -220,7 +221,8 @@ void rtcp_write_bye(struct writer *w, const uint32_t *ssrcs, size_t n)
         write_u32(w, ssrcs[i]);
 }
 
-static void write_feedback_head(struct writer *w, uint8_t format, uint8_t type, size_t own_len, uint32_t sender, uint32_t media)
+static void write_feedback_head(struct writer *w, uint8_t format, uint8_t type, size_t own_len, uint32_t sender,
+                                uint32_t media)
 {
     write_head(w, format, type, FEEDBACK + own_len);
     write_u32(w, sender);

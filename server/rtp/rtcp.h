@@ -4,8 +4,8 @@
  * 5506) is accepted: a compound may begin with any type. Blocks of unknown type are handed out too; the caller skips them.
  * Writing: the rtcp_write_*() functions append to a struct writer, whose `failed` says whether it all fitted.
  *
- * Transport-wide feedback is in transport_cc.h. Times: NTP is 32.32 fixed point, `ntp_short` its middle 32 bits. Thread: any.
- * Pure. Not here: XR, APP, translators' rules, the sending interval (the caller's). */
+ * Transport-wide feedback is in transport_cc.h. Times: NTP is 32.32 fixed point, `ntp_short` its middle 32 bits. Thread:
+ * any. Pure. Not here: XR, APP, translators' rules, the sending interval (the caller's). */
 #pragma once
 
 #include "base/bytes.h"
@@ -53,7 +53,8 @@ struct rtcp_sender_info {
 /* Cuts the next block off. ERR_AGAIN: the end. ERR_TRUNCATED, ERR_MALFORMED: stop here. */
 int rtcp_next(struct reader *r, struct rtcp_block *ret);
 
-/* SR or RR: the sender's SSRC, its info (SR only; `ret_info` may be NULL) and up to RTCP_REPORTS_MAX reports. ERR_MALFORMED. */
+/* SR or RR: the sender's SSRC, its info (SR only; `ret_info` may be NULL) and up to RTCP_REPORTS_MAX reports. ERR_MALFORMED.
+ */
 int rtcp_get_reports(const struct rtcp_block *b, uint32_t *ret_ssrc, struct rtcp_sender_info *ret_info,
                      struct rtcp_report reports[RTCP_REPORTS_MAX], size_t *ret_n);
 
@@ -82,7 +83,8 @@ void rtcp_write_pli(struct writer *w, uint32_t sender_ssrc, uint32_t media_ssrc)
 void rtcp_write_fir(struct writer *w, uint32_t sender_ssrc, uint32_t media_ssrc, uint8_t seq);
 void rtcp_write_remb(struct writer *w, uint32_t sender_ssrc, uint64_t bps, const uint32_t *ssrcs, size_t n);
 
-/* µs of any epoch ↔ 32.32 fixed point. Reports of ours use CLOCK_MONOTONIC: all slots share it, nobody reads it as a date. */
+/* µs of any epoch ↔ 32.32 fixed point. Reports of ours use CLOCK_MONOTONIC: all slots share it, nobody reads it as a date.
+ */
 static inline uint64_t ntp_from_us(int64_t us)
 {
     uint64_t u = (uint64_t)us;
@@ -99,5 +101,6 @@ static inline uint32_t ntp_short(uint64_t ntp)
     return (uint32_t)(ntp >> 16);
 }
 
-/* Round trip from a report block about us that arrived at `now_us` (RFC 3550, 6.4.1); −1 when it has no LSR or makes no sense. */
+/* Round trip from a report block about us that arrived at `now_us` (RFC 3550, 6.4.1); −1 when it has no LSR or makes no
+ * sense. */
 int64_t rtcp_round_trip_us(const struct rtcp_report *report, int64_t now_us);

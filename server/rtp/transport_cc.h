@@ -1,18 +1,19 @@
 /* Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01), both ways.
  *
- * Receive side: transport_cc_arrived() for every packet with the extension, transport_cc_build() every 50–100 ms. A number may
- * be reported as lost once and as received in a later feedback when it came after all (reordering), as browsers do.
- * Send side: transport_cc_parse() turns a feedback into a list of packets in order of sequence.
+ * Receive side: transport_cc_arrived() for every packet with the extension, transport_cc_build() every 50–100 ms. A number
+ * may be reported as lost once and as received in a later feedback when it came after all (reordering), as browsers do. Send
+ * side: transport_cc_parse() turns a feedback into a list of packets in order of sequence.
  *
- * One object a transport. Thread: any, one at a time. Times in µs; the wire has steps of 250 µs and a base of 64 ms. Pure. */
+ * One object a transport. Thread: any, one at a time. Times in µs; the wire has steps of 250 µs and a base of 64 ms. Pure.
+ */
 #pragma once
 
 #include "base/seq.h"
 #include "rtp/rtcp.h"
 
 enum {
-    TRANSPORT_CC_WINDOW = 1024, /* packets kept at the receive side, a power of two */
-    TRANSPORT_CC_MAX = 1024,    /* packets in one feedback that we accept */
+    TRANSPORT_CC_WINDOW = 1024,   /* packets kept at the receive side, a power of two */
+    TRANSPORT_CC_MAX = 1024,      /* packets in one feedback that we accept */
     TRANSPORT_CC_BUILD_MAX = 400, /* packets in one feedback that we make: it stays below 1,000 bytes */
 };
 
@@ -22,8 +23,8 @@ struct transport_cc_receiver {
     bool started, fresh; /* fresh: something arrived since the last feedback */
     uint8_t count;       /* feedback packet count */
     struct {
-        uint32_t number; /* low half of the extended number that the cell holds, 0: none */
-        uint32_t tick;   /* arrival in 250 µs */
+        uint32_t number;         /* low half of the extended number that the cell holds, 0: none */
+        uint32_t tick;           /* arrival in 250 µs */
     } cell[TRANSPORT_CC_WINDOW]; /* by number modulo the window */
 };
 

@@ -8,11 +8,11 @@
 #include "rtp/vp8.h"
 
 struct video_info {
-    bool start;    /* first packet of a frame (H.264: of an access unit that begins with SPS, IDR or a slice start) */
-    bool end;      /* last packet of a frame as far as the payload says; the marker bit says it for VP8 and H.264 */
-    bool keyframe; /* this packet belongs to the start of a keyframe: a decoder may begin here */
-    bool discardable;       /* no other frame needs it */
-    uint8_t tid;            /* temporal layer */
+    bool start;       /* first packet of a frame (H.264: of an access unit that begins with SPS, IDR or a slice start) */
+    bool end;         /* last packet of a frame as far as the payload says; the marker bit says it for VP8 and H.264 */
+    bool keyframe;    /* this packet belongs to the start of a keyframe: a decoder may begin here */
+    bool discardable; /* no other frame needs it */
+    uint8_t tid;      /* temporal layer */
     uint16_t width, height; /* of a keyframe when the payload says it (VP8; VP9 scalability structure; H.264 SPS), else 0 */
     struct vp8_descriptor vp8; /* codec RTP_VP8 only */
 };

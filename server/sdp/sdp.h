@@ -5,12 +5,12 @@
  * number of sections, what is required, what is unique, every number in its range. The result is a plain struct with fixed
  * arrays that owns nothing. An offer that is refused names why: a code for programs and a sentence for people.
  *
- * The role of a section follows from its direction, kind and order (signaling/protocol/README.md, "Media"). A section with port 0 is not
- * a rejection when it says bundle-only (Firefox). Direction "inactive", or port 0 without bundle-only: SDP_ROLE_NONE, answered inactive.
- * Data channels are refused section by section (port 0).
+ * The role of a section follows from its direction, kind and order (signaling/protocol/README.md, "Media"). A section with
+ * port 0 is not a rejection when it says bundle-only (Firefox). Direction "inactive", or port 0 without bundle-only:
+ * SDP_ROLE_NONE, answered inactive. Data channels are refused section by section (port 0).
  *
- * Thread: any. Pure (gst_init is not needed). Not here: offers by us, renegotiation rules, trickled candidates (ICE-lite needs
- * none of the client's). */
+ * Thread: any. Pure (gst_init is not needed). Not here: offers by us, renegotiation rules, trickled candidates (ICE-lite
+ * needs none of the client's). */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +22,7 @@ enum {
     SDP_SECTIONS_MAX = 64,
     SDP_CODECS_MAX = 6,
     SDP_RIDS_MAX = 3,
-    SDP_MID_MAX = 17,         /* with NUL: what fits a one-byte header extension */
+    SDP_MID_MAX = 17, /* with NUL: what fits a one-byte header extension */
     SDP_RID_MAX = 17,
     SDP_UFRAG_MAX = 257,
     SDP_PWD_MAX = 257,
@@ -30,17 +30,17 @@ enum {
     SDP_FMTP_MAX = 160,
     SDP_CNAME_MAX = 64,
     SDP_CANDIDATES_MAX = 16,
-    SDP_ADDRESS_MAX = 48,     /* an IP address as text */
+    SDP_ADDRESS_MAX = 48, /* an IP address as text */
 };
 
 enum sdp_kind { SDP_AUDIO, SDP_VIDEO, SDP_OTHER };
 
 enum sdp_role {
-    SDP_ROLE_NONE,          /* inactive, refused or unknown */
-    SDP_ROLE_MICROPHONE,    /* the client sends */
+    SDP_ROLE_NONE,       /* inactive, refused or unknown */
+    SDP_ROLE_MICROPHONE, /* the client sends */
     SDP_ROLE_CAMERA,
     SDP_ROLE_SCREEN,
-    SDP_ROLE_STAGE_SOUND,   /* the client receives, from here on */
+    SDP_ROLE_STAGE_SOUND, /* the client receives, from here on */
     SDP_ROLE_STAGE_PICTURE,
     SDP_ROLE_SHARED_SCREEN,
     SDP_ROLE_SOUND,
@@ -63,8 +63,8 @@ enum { SDP_NO_PT = 0xff };
 
 struct sdp_codec {
     enum sdp_codec_name name;
-    uint8_t pt;     /* the client's number, used both ways */
-    uint8_t rtx_pt; /* SDP_NO_PT: no retransmission */
+    uint8_t pt;                              /* the client's number, used both ways */
+    uint8_t rtx_pt;                          /* SDP_NO_PT: no retransmission */
     bool nack, pli, fir, transport_cc, remb; /* feedback that the client offers */
     char fmtp[SDP_FMTP_MAX];                 /* "" without */
 };
@@ -77,12 +77,13 @@ struct sdp_ext_ids {
 struct sdp_section {
     enum sdp_kind kind;
     enum sdp_role role;
-    uint8_t slot;          /* index within its role: sound slots 0…, tiles 0… */
+    uint8_t slot; /* index within its role: sound slots 0…, tiles 0… */
     char mid[SDP_MID_MAX];
-    char kind_text[24];    /* as offered ("audio", "application"), for sections that are refused */
-    char protocol[32];     /* as offered ("UDP/TLS/RTP/SAVPF") */
-    char formats[32];      /* first format, for refused sections */
-    struct sdp_codec codecs[SDP_CODECS_MAX]; /* those we speak, in the client's order; for sending sections only the chosen one */
+    char kind_text[24]; /* as offered ("audio", "application"), for sections that are refused */
+    char protocol[32];  /* as offered ("UDP/TLS/RTP/SAVPF") */
+    char formats[32];   /* first format, for refused sections */
+    struct sdp_codec
+        codecs[SDP_CODECS_MAX]; /* those we speak, in the client's order; for sending sections only the chosen one */
     uint8_t n_codecs;
     struct sdp_ext_ids ext;
     char rids[SDP_RIDS_MAX][SDP_RID_MAX]; /* simulcast send, lowest first; n_rids 0: no simulcast */
@@ -99,12 +100,14 @@ struct sdp_offer {
 };
 
 struct sdp_error {
-    const char *code; /* "too-big", "not-sdp", "too-many-sections", "no-bundle", "no-mid", "duplicate-mid", "no-rtcp-mux", "no-ice", "no-fingerprint", "bad-setup",
-                         "bad-codec", "no-codec", "bad-extension", "bad-simulcast", "bad-ssrc", "bad-line"; static */
+    const char *code; /* "too-big", "not-sdp", "too-many-sections", "no-bundle", "no-mid", "duplicate-mid", "no-rtcp-mux",
+                         "no-ice", "no-fingerprint", "bad-setup", "bad-codec", "no-codec", "bad-extension", "bad-simulcast",
+                         "bad-ssrc", "bad-line"; static */
     char text[160];   /* an English sentence */
 };
 
-/* `ret` and `ret_error` are big: not for the stack of a deep call. ERR_MALFORMED with `ret_error` filled, or ERR_RANGE for what is too big. */
+/* `ret` and `ret_error` are big: not for the stack of a deep call. ERR_MALFORMED with `ret_error` filled, or ERR_RANGE for
+ * what is too big. */
 int sdp_offer_parse(const char *text, size_t len, struct sdp_offer *ret, struct sdp_error *ret_error);
 
 struct sdp_candidate {
