@@ -85,8 +85,9 @@ static int encode(vpx_codec_ctx_t *codec, const struct picture_frame *f, int64_t
     image.planes[VPX_PLANE_V] = (uint8_t *)f->v;
     image.stride[VPX_PLANE_Y] = f->y_stride;
     image.stride[VPX_PLANE_U] = image.stride[VPX_PLANE_V] = f->uv_stride;
-    vpx_enc_frame_flags_t flags = keyframe ? VPX_EFLAG_FORCE_KF
-                                           : VP8_EFLAG_NO_REF_GF | VP8_EFLAG_NO_REF_ARF | VP8_EFLAG_NO_UPD_GF | VP8_EFLAG_NO_UPD_ARF;
+    vpx_enc_frame_flags_t flags =
+        keyframe ? VPX_EFLAG_FORCE_KF
+                 : VP8_EFLAG_NO_REF_GF | VP8_EFLAG_NO_REF_ARF | VP8_EFLAG_NO_UPD_GF | VP8_EFLAG_NO_UPD_ARF;
     if (vpx_codec_encode(codec, &image, pts, 1, flags, VPX_DL_REALTIME))
         return ERR_IO;
     vpx_codec_iter_t iter = NULL;
@@ -223,8 +224,8 @@ static uint32_t name_hash(const char *name)
 
 int clip_open(const char *cache_dir, const struct clip_spec *spec, struct clip **ret_clip)
 {
-    if (spec->width % 8 || spec->height % 8 || spec->width < 64 || spec->height < 48 || spec->fps < 1 || spec->fps > FPS_MAX ||
-        spec->source > 255)
+    if (spec->width % 8 || spec->height % 8 || spec->width < 64 || spec->height < 48 || spec->fps < 1 ||
+        spec->fps > FPS_MAX || spec->source > 255)
         return ERR_RANGE;
     char path[4000];
     mkdir(cache_dir, 0700); /* it may exist; a failure shows at the first file */

@@ -36,8 +36,8 @@ static bool is_audio(unsigned section)
 static void add_codecs(struct text *t, bool audio)
 {
     if (audio) {
-        add(t, "a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1\r\na=rtcp-fb:%d transport-cc\r\n", OFFER_OPUS,
-            OFFER_OPUS, OFFER_OPUS);
+        add(t, "a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1\r\na=rtcp-fb:%d transport-cc\r\n",
+            OFFER_OPUS, OFFER_OPUS, OFFER_OPUS);
         add(t, "a=extmap:%d urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n", offer_ext_ids.audio_level);
         return;
     }
@@ -57,10 +57,12 @@ static void add_section(struct text *t, unsigned section, const struct offer_tra
         add(t, "m=audio 9 UDP/TLS/RTP/SAVPF %d\r\n", OFFER_OPUS);
     else
         add(t, "m=video 9 UDP/TLS/RTP/SAVPF %d %d\r\n", OFFER_VP8, OFFER_RTX);
-    add(t, "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n", transport->ufrag, transport->pwd);
+    add(t, "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n", transport->ufrag,
+        transport->pwd);
     add(t, "a=fingerprint:sha-256 %s\r\na=setup:actpass\r\na=mid:%u\r\n", transport->fingerprint, section);
     add(t, "a=extmap:%d http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n", offer_ext_ids.abs_time);
-    add(t, "a=extmap:%d http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n", offer_ext_ids.transport_seq);
+    add(t, "a=extmap:%d http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n",
+        offer_ext_ids.transport_seq);
     add(t, "a=extmap:%d urn:ietf:params:rtp-hdrext:sdes:mid\r\n", offer_ext_ids.mid);
     add(t, "a=%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n", sends ? "sendonly" : "recvonly");
     add_codecs(t, audio);
@@ -92,7 +94,8 @@ static void take_candidate(const char *line, int family, struct answer *a)
 {
     char transport[16], address[64];
     unsigned port;
-    if (sscanf(line, "a=candidate:%*s %*u %15s %*u %63s %u", transport, address, &port) != 3 || strcasecmp(transport, "udp") != 0)
+    if (sscanf(line, "a=candidate:%*s %*u %15s %*u %63s %u", transport, address, &port) != 3 ||
+        strcasecmp(transport, "udp") != 0)
         return;
     if (a->remote.ss_family == family)
         return;

@@ -1,7 +1,7 @@
 /* The simulator's offer, in the order of signaling/protocol/README.md "Media", and what it needs of the answer.
  *
- * The numbers (payload types, extension ids) are those that Chromium chooses. The answer is our own server's: lines are taken
- * as they come, what is not understood is skipped. Pure. Thread: any. */
+ * The numbers (payload types, extension ids) are those that Chromium chooses. The answer is our own server's: lines are
+ * taken as they come, what is not understood is skipped. Pure. Thread: any. */
 #pragma once
 
 #include "rtp/packet.h"
@@ -40,7 +40,7 @@ int offer_write(const struct offer_transport *t, char *text, size_t cap);
 
 struct answer {
     char ufrag[257], pwd[257], fingerprint[256];
-    struct sockaddr_storage remote; /* the candidate of that family, else the first */
+    struct sockaddr_storage remote;                          /* the candidate of that family, else the first */
     uint32_t ssrc[OFFER_SECTIONS], rtx_ssrc[OFFER_SECTIONS]; /* of receive slots, 0: none */
     bool rejected[OFFER_SECTIONS];
 };

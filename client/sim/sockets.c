@@ -30,7 +30,7 @@ struct connection {
     struct sockets *owner;
     unsigned endpoint;
     struct lws *wsi;
-    char cookie[256];
+    char cookie[256], briefing[64];
     struct queue out; /* texts to send; helper thread only */
     char *in;         /* a message in pieces */
     size_t in_len;
@@ -124,9 +124,26 @@ static size_t keep_cookie(char *line, size_t size, size_t count, void *user)
     return len;
 }
 
-static size_t ignore_body(char *bytes, size_t size, size_t count, void *user)
+struct body {
+    char text[2048]; /* a session is small; more is cut and then no JSON */
+    size_t len;
+};
+
+static size_t keep_body(char *bytes, size_t size, size_t count, void *user)
 {
-    return size * count;
+    struct body *b = user;
+    size_t len = size * count, room = sizeof b->text - 1 - b->len;
+    memcpy(b->text + b->len, bytes, len < room ? len : room);
+    b->len += len < room ? len : room;
+    return len;
+}
+
+static void keep_briefing(struct connection *c, const struct body *b)
+{
+    json_t *session = json_loadb(b->text, b->len, 0, NULL);
+    const char *briefing = json_string_value(json_object_get(session, "briefing"));
+    snprintf(c->briefing, sizeof c->briefing, "%s", briefing ? briefing : "");
+    json_decref(session);
 }
 
 /* POST session/link; the cookie is the session. */
@@ -134,6 +151,7 @@ static bool take_session(struct connection *c, const char *token)
 {
     struct sockets *s = c->owner;
     char url[512], origin[320];
+    struct body answer = {0};
     CURL *curl = curl_easy_init();
     json_t *body = json_pack("{s:s}", "token", token);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
@@ -148,7 +166,8 @@ static bool take_session(struct connection *c, const char *token)
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_cookie);
         curl_easy_setopt(curl, CURLOPT_HEADERDATA, c);
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ignore_body);
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_body);
+        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, 10L);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, s->insecure ? 0L : 1L);
@@ -162,7 +181,10 @@ static bool take_session(struct connection *c, const char *token)
     curl_easy_cleanup(curl);
     json_decref(body);
     free(text);
-    return status == 200 && c->cookie[0];
+    if (status != 200 || !c->cookie[0])
+        return false;
+    keep_briefing(c, &answer);
+    return true;
 }
 
 static void connect_socket(struct connection *c, char *token)
@@ -280,7 +302,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     struct connection *c = user;
     switch (reason) {
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_headers(c, wsi, in, len);
-    case LWS_CALLBACK_CLIENT_ESTABLISHED: post_event(c, SOCKET_OPEN, NULL); return 0;
+    case LWS_CALLBACK_CLIENT_ESTABLISHED: post_event(c, SOCKET_OPEN, strdup(c->briefing)); return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE: received(c, wsi, in, len); return c->closing ? -1 : 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE: return write_next(c, wsi);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:

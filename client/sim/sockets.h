@@ -17,7 +17,7 @@ struct sockets_config {
 };
 
 enum socket_event_kind {
-    SOCKET_OPEN,    /* the websocket is open */
+    SOCKET_OPEN,    /* the websocket is open; `text`: the briefing that the link is for */
     SOCKET_MESSAGE, /* `text` */
     SOCKET_CLOSED,  /* also when it could not be opened; `text`: why */
 };
