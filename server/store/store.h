@@ -7,8 +7,9 @@
  *
  * Writes and completions: a write is queued in order with all others and committed together with those of the same loop
  * turn: call store_submit() once at the end of each turn, before waiting (forgotten, the commit begins 2 ms later). Memory
- * shows a write at once; `done(ctx, err)` is called from store_poll(), in order, never from inside the call that queued it:
- * err 0 means it is on disk. `done` may be NULL. Watch store_event_fd() for reading and call store_poll().
+ * shows a write at once (the index of briefings: when it is on disk); `done(ctx, err)` is called from store_poll(), in
+ * order, never from inside the call that queued it: err 0 means it is on disk. `done` may be NULL. Watch store_event_fd()
+ * for reading and call store_poll().
  *
  * Errors: ERR_STALE: a newer start of control owns the log; nothing of that append is written. ERR_STATE: the log does not
  * end where the events begin. ERR_IO: disk (store_disk_full() tells whether it is full). Times are wall ms since 1970.
@@ -77,6 +78,7 @@ struct store_briefing {
     size_t n_units;
     const char (*units)[WISH_ID_MAX]; /* invited unit ids */
 };
+/* Follows the log: an event counts here when its append has completed. */
 /* Scheduled to start in [from_ms, to_ms) or open now, by start. Borrowed until the next call. `each` returns false to end.
  */
 void store_briefings(struct store *s, int64_t from_ms, int64_t to_ms,
