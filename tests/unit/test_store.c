@@ -461,7 +461,7 @@ static void province_has_its_62_units(void **state)
     struct fixture *f = *state;
     store_close(f->store);
     f->store = NULL;
-    const struct store_config config = {.path = f->path, .units_path = TEST_DATA "/../../config/units.thanhhoa.json"};
+    const struct store_config config = {.path = f->path, .units_path = PROVINCE_UNITS};
     const char *why;
     size_t n;
     assert_int_equal(store_open(&config, &f->store, &why), 0);
