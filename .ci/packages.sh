@@ -4,7 +4,7 @@
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config
     libnice-dev libsrtp2-dev libwebsockets-dev libssl-dev libnss3-dev libnspr4-dev
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-    libopus-dev libvpx-dev libpango1.0-dev libsqlite3-dev libjansson-dev libcyaml-dev libsodium-dev libseccomp-dev libcurl4-openssl-dev
+    libopus-dev libvpx-dev libpango1.0-dev libsqlite3-dev libjansson-dev libyaml-dev libsodium-dev libseccomp-dev libcurl4-openssl-dev
     openssl fonts-dejavu-core)
 if [ "$(dpkg --print-architecture)" = amd64 ]; then BUILD_PACKAGES+=(libipsec-mb-dev); fi
 # Packages that only tests need.

@@ -31,16 +31,18 @@ enum link_kind {
     LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted, 2 finished after LINK_RECORD_STOP, 3 given up after
                               it; b = restarts so far; text = briefing id */
     LINK_COMPOSED = 14,    /* a = exit status of a composer; text = its job, as in LINK_COMPOSE */
-    LINK_KEPT_FEED = 15,   /* after a restart of control, one for each kept feed: a = feed id, b = worker; text = briefing id;
-                              fds: data, tail. Ends with LINK_KEPT_END. */
+    LINK_KEPT_FEED = 15,   /* after a start of control, one for each kept feed, as in LINK_FEED. Ends with LINK_KEPT_END. */
     LINK_KEPT_END = 16,
 
     /* giaoband → supervisor. */
     LINK_RECORD = 20,      /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>) */
     LINK_RECORD_STOP = 21, /* the briefing is closed: the recorder drains its feeds, writes the manifest and exits */
-    LINK_FEED = 22,        /* keep this feed and give it to the recorder of that briefing: a = feed id, b = worker; text =
-                              briefing id; fds: data, tail. The same message goes on to the recorder, after each start. */
+    LINK_FEED = 22,        /* keep this feed: a = feed id, b = the worker that writes, text = briefing id. c = 0: give it to the
+                              recorder of that briefing (the same message goes on to the recorder, after each start); fds: data,
+                              tail. c > 0: a mirror read by worker c − 1, only kept for control; fds: data, tail, wake. */
     LINK_COMPOSE = 23,     /* run a composer; text = "<briefing id> <mp4|webm>" */
+
+    LINK_FEED_DROP = 24,   /* a = feed id: keep it no longer */
 
     /* supervisor → giaoban-media. */
     LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =

@@ -61,7 +61,6 @@ static SSL_CTX *make_context(const SSL_METHOD *method, X509 *cert, EVP_PKEY *key
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_fingerprint, NULL);
-    SSL_CTX_set_max_send_fragment(ctx, LINK_MTU); /* nothing longer is sent: a buffer of 1 KB instead of 16, each transport */
     if (SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) != 1 || SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
         SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1 || SSL_CTX_use_certificate(ctx, cert) != 1 ||
         SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_set_tlsext_use_srtp(ctx, profiles) != 0) {

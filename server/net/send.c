@@ -39,10 +39,10 @@ void send_exit(struct net *n)
     free(n->tx);
 }
 
-int held_new(struct net_held *h, size_t cap_bytes, size_t cap_runs)
+int held_new(struct net_held *h)
 {
-    *h = (struct net_held){.bytes = malloc(cap_bytes), .runs = malloc(cap_runs * sizeof *h->runs), .cap_bytes = cap_bytes,
-                           .cap_runs = cap_runs};
+    h->bytes = malloc(NET_HELD_BYTES);
+    h->runs = malloc(NET_HELD_RUNS * sizeof *h->runs);
     return h->bytes && h->runs ? 0 : ERR_NOMEM;
 }
 
@@ -52,48 +52,15 @@ void held_free(struct net_held *h)
     free(h->runs);
 }
 
-static size_t held_gone(const struct net_held *h)
-{
-    return h->first < h->n_runs ? (size_t)(h->runs[h->first].bytes - h->bytes) : h->n_bytes;
-}
-
-static bool held_has_room(const struct net_held *h, size_t len)
-{
-    return h->n_bytes - held_gone(h) + len <= h->cap_bytes && h->n_runs - h->first < h->cap_runs;
-}
-
-/* The free part at the beginning moves to the end. */
-static void held_compact(struct net_held *h)
-{
-    size_t gone = held_gone(h);
-    h->n_bytes -= gone;
-    h->n_runs -= h->first;
-    memmove(h->bytes, h->bytes + gone, h->n_bytes);
-    memmove(h->runs, h->runs + h->first, h->n_runs * sizeof h->runs[0]);
-    for (size_t i = 0; i < h->n_runs; i++)
-        h->runs[i].bytes -= gone;
-    h->first = 0;
-}
-
-bool held_put(struct net_held *h, const struct net_run *r)
-{
-    if (!held_has_room(h, r->len))
-        return false;
-    if (h->n_bytes + r->len > h->cap_bytes || h->n_runs == h->cap_runs)
-        held_compact(h);
-    struct net_run *copy = &h->runs[h->n_runs++];
-    *copy = *r;
-    copy->t = NULL; /* may be gone by then */
-    copy->bytes = memcpy(h->bytes + h->n_bytes, r->bytes, r->len);
-    h->n_bytes += r->len;
-    return true;
-}
-
 void held_take(struct net_held *h, size_t count)
 {
-    h->first += count;
-    if (h->first == h->n_runs)
-        h->first = h->n_runs = h->n_bytes = 0;
+    size_t gone = count < h->n_runs ? (size_t)(h->runs[count].bytes - h->bytes) : h->n_bytes;
+    h->n_runs -= count;
+    h->n_bytes -= gone;
+    memmove(h->bytes, h->bytes + gone, h->n_bytes);
+    memmove(h->runs, h->runs + count, h->n_runs * sizeof h->runs[0]);
+    for (size_t i = 0; i < h->n_runs; i++)
+        h->runs[i].bytes -= gone;
 }
 
 uint8_t *send_room(struct net *n, size_t len)
@@ -106,7 +73,7 @@ uint8_t *send_room(struct net *n, size_t len)
 
 bool send_is_full(const struct net_socket *s, size_t len)
 {
-    return s->blocked && !held_has_room(&s->held, len);
+    return s->blocked && (s->held.n_bytes + len > NET_HELD_BYTES || s->held.n_runs == NET_HELD_RUNS);
 }
 
 /* GSO cuts a run into equal datagrams, only the last may be shorter; all have one address and one mark. */
@@ -186,8 +153,22 @@ static void count_sent(struct net *n, struct net_run **runs, size_t count)
 /* Behind a full socket buffer packets wait in order, up to a bound. */
 static void hold(struct net *n, struct net_socket *s, const struct net_run *r)
 {
-    if (!held_put(&s->held, r))
+    struct net_held *h = &s->held;
+    if (h->n_bytes + r->len > NET_HELD_BYTES || h->n_runs == NET_HELD_RUNS) {
         n->stats.drops[NET_DROP_SEND_FULL] += r->count;
+        return;
+    }
+    struct net_run *copy = &h->runs[h->n_runs++];
+    *copy = *r;
+    copy->t = NULL; /* may be gone by then */
+    copy->bytes = memcpy(h->bytes + h->n_bytes, r->bytes, r->len);
+    h->n_bytes += r->len;
+}
+
+static void send_or_hold(struct net *n, struct net_socket *s, struct net_run **runs, size_t count)
+{
+    for (size_t i = send_batch(n, s, runs, count); i < count; i++)
+        hold(n, s, runs[i]);
 }
 
 /* Some paths take no runs: MTU below the segment, no checksum offload, IPsec. Sent singly, remembered for the transport. */
@@ -206,8 +187,7 @@ static void send_singly(struct net *n, struct net_socket *s, const struct net_ru
         singles[i].count = 1;
         order[i] = &singles[i];
     }
-    /* The run may itself lie in the queue of a full socket, so what it takes no more is lost rather than queued again. */
-    n->stats.drops[NET_DROP_SEND_FULL] += r->count - send_batch(n, s, order, r->count);
+    send_or_hold(n, s, order, r->count);
 }
 
 static bool is_run_refusal(int error)
@@ -247,12 +227,6 @@ static size_t send_batch(struct net *n, struct net_socket *s, struct net_run **r
     return done;
 }
 
-static void send_or_hold(struct net *n, struct net_socket *s, struct net_run **runs, size_t count)
-{
-    for (size_t i = send_batch(n, s, runs, count); i < count; i++)
-        hold(n, s, runs[i]);
-}
-
 void send_flush(struct net *n)
 {
     static_assert(NET_RUNS <= 1024, "the order lives on the stack");
@@ -274,12 +248,11 @@ void send_flush(struct net *n)
 void send_held(struct net_socket *s)
 {
     struct net_held *h = &s->held;
+    struct net_run *order[NET_HELD_RUNS];
+    size_t n_runs = h->n_runs;
     net_socket_want_write(s, false);
-    while (h->first < h->n_runs && !s->blocked) {
-        struct net_run *order[BATCH];
-        size_t count = h->n_runs - h->first < BATCH ? h->n_runs - h->first : BATCH;
-        for (size_t i = 0; i < count; i++)
-            order[i] = &h->runs[h->first + i];
-        held_take(h, send_batch(s->net, s, order, count));
-    }
+    for (size_t i = 0; i < n_runs; i++)
+        order[i] = &h->runs[i];
+    size_t done = send_batch(s->net, s, order, n_runs);
+    held_take(h, done);
 }

@@ -11,8 +11,8 @@ static void forget(struct kept_feed *f)
 {
     if (!f->used)
         return;
-    close(f->fds[0]);
-    close(f->fds[1]);
+    for (size_t i = 0; i < f->n_fds; i++)
+        close(f->fds[i]);
     f->used = false;
 }
 
@@ -30,32 +30,39 @@ static struct kept_feed *place_for(struct supervisor *s, uint32_t id)
 
 static void send_feed(struct child *to, const struct kept_feed *f, uint32_t kind)
 {
-    struct link_message m = {.kind = kind, .a = f->id, .b = f->worker};
+    struct link_message m = {.kind = kind, .a = f->id, .b = f->worker, .c = f->mirror};
     snprintf(m.text, sizeof m.text, "%s", f->briefing);
-    child_send(to, &m, f->fds, 2);
+    child_send(to, &m, f->fds, f->n_fds);
 }
 
 void kept_add(struct supervisor *s, const struct link_message *m, const int *fds, size_t n_fds)
 {
     struct kept_feed *f = place_for(s, m->a);
-    if (n_fds != 2 || !f) {
-        log_error("kept", "feed=%u not kept: %s", m->a, f ? "two descriptors are needed" : "too many feeds");
+    if (n_fds < 2 || n_fds > 3 || !f) {
+        log_error("kept", "feed=%u not kept: %s", m->a, f ? "two or three descriptors are needed" : "too many feeds");
         return;
     }
     forget(f);
-    *f = (struct kept_feed){.used = true, .id = m->a, .worker = m->b};
+    *f = (struct kept_feed){.used = true, .id = m->a, .worker = m->b, .mirror = m->c};
     snprintf(f->briefing, sizeof f->briefing, "%s", m->text);
-    for (size_t i = 0; i < 2; i++)
-        f->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 10);
+    for (size_t i = 0; i < n_fds; i++)
+        f->fds[f->n_fds++] = fcntl(fds[i], F_DUPFD_CLOEXEC, 10);
     struct child *recorder = children_find(&s->children, CHILD_RECORDER, 0, f->briefing);
-    if (recorder)
+    if (recorder && !f->mirror)
         send_feed(recorder, f, LINK_FEED);
 }
 
 void kept_drop(struct supervisor *s, const char *briefing)
 {
     for (size_t i = 0; i < KEPT_FEEDS_MAX; i++)
-        if (s->feeds[i].used && strcmp(s->feeds[i].briefing, briefing) == 0)
+        if (s->feeds[i].used && !s->feeds[i].mirror && strcmp(s->feeds[i].briefing, briefing) == 0)
+            forget(&s->feeds[i]);
+}
+
+void kept_drop_one(struct supervisor *s, uint32_t id)
+{
+    for (size_t i = 0; i < KEPT_FEEDS_MAX; i++)
+        if (s->feeds[i].used && s->feeds[i].id == id)
             forget(&s->feeds[i]);
 }
 
@@ -70,6 +77,6 @@ void kept_send_control(struct supervisor *s, struct child *control)
 void kept_send_recorder(struct supervisor *s, struct child *recorder)
 {
     for (size_t i = 0; i < KEPT_FEEDS_MAX; i++)
-        if (s->feeds[i].used && strcmp(s->feeds[i].briefing, recorder->job) == 0)
+        if (s->feeds[i].used && !s->feeds[i].mirror && strcmp(s->feeds[i].briefing, recorder->job) == 0)
             send_feed(recorder, &s->feeds[i], LINK_FEED);
 }

@@ -147,6 +147,7 @@ static void handle(struct supervisor *s, struct child *child, const struct link_
     case LINK_RECORD: start_job(s, CHILD_RECORDER, m->text); break;
     case LINK_RECORD_STOP: stop_recorder(s, m->text); break;
     case LINK_FEED: kept_add(s, m, fds, n_fds); break;
+    case LINK_FEED_DROP: kept_drop_one(s, m->a); break;
     case LINK_COMPOSE: start_job(s, CHILD_COMPOSER, m->text); break;
     default: log_warn("link", "message %u is not understood", m->kind); break;
     }

@@ -16,7 +16,9 @@ struct kept_feed {
     bool used;
     uint32_t id, worker;
     char briefing[LINK_TEXT_MAX];
-    int fds[2]; /* data, tail */
+    uint32_t mirror; /* 0: a recorder reads it; otherwise the reading worker + 1 */
+    int fds[3];      /* data, tail, a mirror's wake */
+    size_t n_fds;
 };
 
 enum stop_phase { RUNNING, STOP_CONTROL, STOP_RECORDERS, STOP_WORKERS, STOP_KILL };
@@ -43,7 +45,9 @@ int supervisor_run(struct supervisor *s);
 
 /* kept.c: feeds outlive whoever uses them. */
 void kept_add(struct supervisor *s, const struct link_message *m, const int *fds, size_t n_fds);
+/* A finished recording's. */
 void kept_drop(struct supervisor *s, const char *briefing);
+void kept_drop_one(struct supervisor *s, uint32_t id);
 void kept_send_control(struct supervisor *s, struct child *control);
 void kept_send_recorder(struct supervisor *s, struct child *recorder);
 

@@ -28,7 +28,8 @@ static int find_programs(char dir[PATH_MAX])
     if (n <= 0)
         return ERR_IO;
     dir[n] = '\0';
-    memmove(dir, dirname(dir), strlen(dirname(dir)) + 1);
+    char *parent = dirname(dir); /* cuts in place, or is "." or "/" */
+    memmove(dir, parent, strlen(parent) + 1);
     return 0;
 }
 

@@ -148,17 +148,6 @@ static uint64_t ask(const struct clients *c)
     return value;
 }
 
-static long rss_kb(void)
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f || fscanf(f, "%*d %ld", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void measure(struct net *n, const struct clients *c, struct net_transport **ts, uint16_t *seq, int burst, const char *name)
 {
     static uint8_t payload[PAYLOAD];
@@ -219,13 +208,11 @@ static void run_server(bool gso, enum seal_engine engine, const char *name)
         put_message(down[1], &ours, sizeof ours);
     }
     int64_t start_us = clock_now_us(), start_ns = cpu_ns();
-    long before_kb = rss_kb();
     while (connected < (unsigned)count && clock_now_us() < start_us + 20000000)
         net_run_once(n, clock_now_us() + 100000);
     if (connected < (unsigned)count)
         die("connecting");
-    printf("%-13s connecting %d: %.2f ms of CPU, %.1f KB each\n", name, count, (double)(cpu_ns() - start_ns) / 1e6 / count,
-           (double)(rss_kb() - before_kb) / count);
+    printf("%-13s connecting %d: %.2f ms of CPU each\n", name, count, (double)(cpu_ns() - start_ns) / 1e6 / count);
     uint16_t seq = 0;
     struct clients clients = {down[1], up[0]};
     measure(n, &clients, ts, &seq, 1, name);

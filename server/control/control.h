@@ -1,0 +1,214 @@
+/* giaoband: what its parts share. Private to this folder.
+ *
+ *   control_main.c  start, loop, stop                    meeting.c   one briefing: two folds, commits, broadcast, wish
+ *   link.c          messages with the supervisor         entry.c     hello, resume, take-over, absence
+ *   worker.c        wish links to the workers            offer.c     offers, placement, layout
+ *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
+ *   recording.c     recorders, composing                 archive.c   /api/v1/archive
+ *
+ * Thread: control's loop owns everything here; feed.c's helper thread makes memfds and touches nothing else. Times are
+ * CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
+#pragma once
+
+#include "base/link.h"
+#include "briefing/briefing.h"
+#include "control/config.h"
+#include "signaling/signaling.h"
+#include "store/store.h"
+#include "wish/message.h"
+
+#include <stdatomic.h>
+
+enum {
+    WORKERS_MAX = 64,
+    SEATS_MAX = WISH_ENDPOINT_NUMBER_MAX + 1,
+    RECENT_MAX = 500, /* events that a returning client gets instead of a snapshot */
+    SECRET_BYTES = 16,
+};
+#define ABSENCE_US 15000000 /* without a socket for so long: `left` */
+#define OFFER_US 5000000
+
+struct control;
+struct meeting;
+
+/* What control knows of one endpoint besides the log: its socket, its place, what its worker reports. By number. */
+struct seat {
+    struct ws_peer *peer; /* NULL: no socket */
+    int64_t absent_us;    /* since when there is none; 0: there is one, or the endpoint is not connected */
+    uint8_t worker;       /* WISH_UNPLACED before its first offer */
+    bool connected;       /* the worker says: DTLS is up */
+    uint32_t incarnation;
+    json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
+    unsigned loss_permille, bps;
+    int level;
+};
+
+/* A websocket that has said hello (or is about to): its peer's user pointer. */
+struct visitor {
+    struct meeting *meeting; /* NULL before hello */
+    uint32_t number;
+    bool entering; /* a join is being committed */
+};
+
+struct meeting {
+    struct control *control;
+    struct meeting *next;
+    struct briefing *ahead, *settled; /* see briefing.h */
+    unsigned fold;                    /* rises when `ahead` is thrown away: appends of an older fold are void */
+    struct seat seats[SEATS_MAX];
+    struct briefing_events recent;
+    struct wish_briefing wish; /* as last sent */
+    uint64_t version;
+    uint64_t sent[WORKERS_MAX]; /* version that a worker holds, 0: none */
+    bool dirty;                 /* the wish may have changed */
+    uint8_t home;               /* WISH_UNPLACED: none yet */
+    unsigned turn;
+    uint32_t speaker;         /* as last told */
+    int64_t recorded_from_us; /* first `recording` on, 0: none yet */
+};
+
+/* A commit under way and whom to answer. */
+struct commit {
+    struct commit *next;
+    struct meeting *meeting;
+    struct briefing_events events;
+    unsigned fold;
+    bool has_joined; /* a hello: answered by entry.c */
+    struct ws_peer *peer;
+    int64_t id;
+    struct http_call *call;
+    char secret[2 * SECRET_BYTES + 1];
+    uint64_t acts[32];
+    size_t n_acts;
+};
+
+struct offer;
+struct worker;
+struct feed;
+struct feed_maker;
+struct recording;
+
+struct control {
+    struct config config;
+    struct store *store;
+    struct signaling *signaling;
+    uint64_t epoch;
+    bool stopping;
+    int64_t stop_at_us;
+    _Atomic uint64_t *beat;
+    uint32_t beat_cell;
+    bool linked; /* the supervisor's link is up */
+    struct meeting *meetings;
+    struct commit *commits;
+    struct offer *offers_open;
+    int64_t next_req;
+    struct worker *workers[WORKERS_MAX];
+    uint64_t next_act;
+    struct feed *feeds;
+    struct feed_maker *maker;
+    uint32_t next_feed;
+    bool feeds_known; /* LINK_KEPT_END has come */
+    struct recording *recordings;
+    int64_t second_us, two_seconds_us; /* when the periodic work is due */
+    uint64_t events_appended, offers, offers_refused, commits_failed;
+};
+
+/* ---- meeting.c ---- */
+/* Loads every briefing that is not closed. [start] */
+int meetings_load(struct control *c, const char **ret_why);
+struct meeting *meeting_find(struct control *c, const char *id);
+/* An empty one for a briefing to be scheduled; freed again when the commit fails. NULL: no memory. */
+struct meeting *meeting_new(struct control *c);
+void meetings_free(struct control *c);
+void meeting_remove(struct meeting *m);
+/* Asks the core, applies to `ahead`, acts on media at once if it restricts, queues the append. NULL: done or under way; what
+ * is answered comes later through `asker` (copied; may be NULL). A command that changes nothing is answered at once. */
+const struct refusal *meeting_command(struct meeting *m, struct briefing_command *command, const struct commit *asker);
+void meeting_forget_peer(struct control *c, const struct ws_peer *peer);
+/* Sends wish changes of all dirty meetings to their workers. */
+void meetings_flush(struct control *c);
+void meeting_flush(struct meeting *m);
+/* A notice to everyone in the briefing, or to staff alone (chair, secretary, technician, administrator). `data` is taken
+ * over. */
+void meeting_notice(struct meeting *m, bool staff_only, const char *name, json_t *data);
+void peer_notice(struct ws_peer *peer, const char *name, json_t *data);
+bool role_is_staff(enum role role);
+void new_id(const char *prefix, char *ret, size_t cap);
+
+/* ---- request.c ---- */
+void request_on_peer(void *ctx, struct ws_peer *peer, int64_t id, const char *method, const json_t *params);
+
+/* ---- entry.c ---- */
+void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params);
+void entry_joined(struct commit *commit, int err);
+void entry_closed(struct control *c, struct ws_peer *peer);
+/* A socket that is not the endpoint's any more is told and closed. */
+void entry_dismiss(struct control *c, struct ws_peer *peer, const char *notice);
+void entries_tick(struct control *c, int64_t now_us);
+
+/* ---- offer.c ---- */
+void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params);
+void offer_layout(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params);
+void offer_answered(struct control *c, unsigned worker, const json_t *message);
+void offer_forget_peer(struct control *c, const struct ws_peer *peer);
+void offers_of_worker_gone(struct control *c, unsigned worker);
+void offers_tick(struct control *c, int64_t now_us);
+/* A place for an endpoint: a worker that has said HELLO. WISH_UNPLACED: none lives. */
+uint8_t placement_choose(struct meeting *m, uint32_t number);
+void seat_unplace(struct meeting *m, uint32_t number);
+
+/* ---- worker.c ---- */
+void worker_linked(struct control *c, unsigned index, uint32_t generation, int fd);
+void worker_gone(struct control *c, unsigned index, uint32_t generation);
+bool worker_lives(const struct control *c, unsigned index);
+unsigned worker_load(const struct control *c, unsigned index); /* endpoints placed there */
+/* Queues a message (taken over) with copies of the descriptors. Bounded: when full, the link starts over with full wishes.
+ */
+void worker_send(struct control *c, unsigned index, json_t *message, const int *fds, size_t n_fds);
+void workers_drain(struct control *c);
+bool workers_waiting(const struct control *c);
+const json_t *worker_counters(const struct control *c, unsigned index); /* NULL: none yet */
+void workers_free(struct control *c);
+
+/* ---- report.c: what a worker says about media ---- */
+void report_state(struct control *c, unsigned worker, const json_t *message);
+void report_lines(struct control *c); /* every two seconds, to staff */
+
+/* ---- feed.c ---- */
+int feeds_start(struct control *c);
+void feeds_stop(struct control *c);
+void feeds_kept(struct control *c, const struct link_message *m, const int *fds, size_t n_fds);
+/* Brings the feeds of all meetings to what placement and recording ask for. */
+void feeds_update(struct control *c);
+void feeds_worker_gone(struct control *c, unsigned worker);
+void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds);
+void feed_ready(struct control *c, unsigned worker, uint32_t id);
+void feeds_drop_recorder(struct control *c, const char *briefing);
+
+/* ---- recording.c ---- */
+void recordings_resume(struct control *c); /* after LINK_KEPT_END */
+void recording_follow(struct meeting *m, const struct briefing_event *e);
+bool recording_runs(const struct control *c, const char *briefing);
+void recording_recorder(struct control *c, const struct link_message *m);
+void recording_composed(struct control *c, const struct link_message *m);
+const struct refusal *recording_may_start(const struct control *c);
+const struct refusal *recording_compose(struct control *c, const char *briefing, unsigned format);
+unsigned recording_percent(const struct control *c, const char *briefing, unsigned fallback);
+void recordings_tick(struct control *c);
+void recordings_free(struct control *c);
+void recording_dir(const struct control *c, const char *briefing, char *ret, size_t cap);
+
+/* ---- http.c, archive.c, metrics.c ---- */
+void http_request(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,
+                  const json_t *body);
+void archive_request(struct control *c, struct http_call *call, const char *verb, const char *rest, const json_t *body);
+bool archive_may_read(void *ctx, const struct identity *who, const char *briefing);
+char *metrics_text(void *ctx);
+/* The administrator's one-time link, "/first/<token>", valid for a day. */
+void control_peer_closed(void *ctx, struct ws_peer *peer); /* control_main.c */
+int first_link(const struct control *c, char *ret_path, size_t cap);
+
+/* ---- link.c ---- */
+void link_readable(void *ctx, int fd);
+/* Sends to the supervisor, with this text. */
+void link_say(const struct link_message *m, const char *text, const int *fds, size_t n_fds);

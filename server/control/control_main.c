@@ -1,0 +1,193 @@
+/* giaoband: the control process. Started by giaoban with `--link`; `--check-config` and `--print-config` run alone. */
+#include "control/control.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TURN_MS = 50, BUSY_TURN_MS = 2, DRAIN_US = 700000 };
+
+static const char *const modes[] = {"--link", "--check-config", "--print-config", NULL};
+
+static bool has_mode(int argc, char **argv, const char *mode)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], mode) == 0)
+            return true;
+    return false;
+}
+
+static int open_store(struct control *c, const char **ret_why)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/giaoban.db", c->config.data_dir);
+    struct store_config config = {.path = path, .units_path = c->config.units};
+    int err = store_open(&config, &c->store, ret_why);
+    if (err)
+        return err;
+    c->epoch = store_epoch(c->store);
+    c->next_act = c->epoch << 24 | 1;
+    c->next_req = 1;
+    c->next_feed = (uint32_t)(c->epoch << 12 | 1);
+    return 0;
+}
+
+static int open_signaling(struct control *c, const char **ret_why)
+{
+    static const struct signaling_ops ops = {.request = request_on_peer,
+                                             .closed = control_peer_closed,
+                                             .http = http_request,
+                                             .may_read_recording = archive_may_read,
+                                             .metrics = metrics_text};
+    const struct config *k = &c->config;
+    struct signaling_config config = {.data_dir = k->data_dir,
+                                      .web_dir = k->web_dir,
+                                      .certificate = k->certificate,
+                                      .key = k->key,
+                                      .ca = access(k->ca, R_OK) == 0 ? k->ca : NULL,
+                                      .max_sockets = k->max_sockets,
+                                      .max_sockets_source = k->max_sockets_source,
+                                      .max_body_bytes = k->max_body_bytes,
+                                      .max_message_bytes = k->max_message_bytes,
+                                      .messages_per_second = k->messages_per_second,
+                                      .queue_bytes = k->queue_bytes};
+    return signaling_new(&config, c->store, &ops, c, &c->signaling, ret_why);
+}
+
+void control_peer_closed(void *ctx, struct ws_peer *peer)
+{
+    entry_closed(ctx, peer);
+}
+
+static void store_readable(void *ctx, int fd)
+{
+    store_poll(((struct control *)ctx)->store);
+}
+
+static int start(struct control *c)
+{
+    const char *why = "";
+    int err = open_store(c, &why);
+    if (!err)
+        err = meetings_load(c, &why);
+    if (!err)
+        err = open_signaling(c, &why);
+    if (!err)
+        err = feeds_start(c);
+    if (err) {
+        log_error("control", "can't start: %s: %s", err_str(err), why ? why : "");
+        return err;
+    }
+    signaling_watch(c->signaling, store_event_fd(c->store), store_readable, c);
+    signaling_watch(c->signaling, LINK_FD, link_readable, c);
+    c->linked = true;
+    return 0;
+}
+
+/* A person who installs this sees at once how to begin. */
+static void greet(struct control *c)
+{
+    char path[600];
+    if (store_accounts(c->store) == 0 && first_link(c, path, sizeof path) == 0)
+        log_info("control", "no account yet; the administrator's one-time link: http://127.0.0.1:%u%s", c->config.plain_port,
+                 path);
+}
+
+static void tick(struct control *c)
+{
+    int64_t now_us = clock_now_us();
+    if (c->beat)
+        atomic_fetch_add_explicit(&c->beat[c->beat_cell], 1, memory_order_relaxed);
+    entries_tick(c, now_us);
+    offers_tick(c, now_us);
+    feeds_update(c);
+    if (now_us >= c->second_us) {
+        c->second_us = now_us + 1000000;
+        recordings_tick(c);
+    }
+    if (now_us >= c->two_seconds_us) {
+        c->two_seconds_us = now_us + 2000000;
+        report_lines(c);
+        store_sessions_expire(c->store, clock_wall_us() / 1000);
+    }
+}
+
+/* Stops when what is queued for clients and store has had time to leave. */
+static bool done(struct control *c)
+{
+    if (!c->stopping)
+        return false;
+    if (!c->stop_at_us)
+        c->stop_at_us = clock_now_us() + DRAIN_US;
+    return clock_now_us() >= c->stop_at_us && store_queued(c->store) == 0;
+}
+
+static void loop(struct control *c)
+{
+    while (!done(c)) {
+        int err = signaling_service(c->signaling, workers_waiting(c) ? BUSY_TURN_MS : TURN_MS);
+        if (err && err != ERR_AGAIN) {
+            log_error("control", "the loop ended: %s", err_str(err));
+            return;
+        }
+        tick(c);
+        meetings_flush(c);
+        workers_drain(c);
+        store_submit(c->store);
+    }
+}
+
+/* Signaling last but one: its peers' last calls still find their meetings. */
+static void stop(struct control *c)
+{
+    feeds_stop(c);
+    workers_free(c);
+    store_close(c->store); /* completions of what was queued are called here */
+    signaling_free(c->signaling);
+    recordings_free(c);
+    meetings_free(c);
+    config_free(&c->config);
+}
+
+static int configure(struct control *c, int argc, char **argv)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    config_defaults(&c->config);
+    int err = config_arguments(&c->config, argc, argv, modes, error);
+    if (!err && has_mode(argc, argv, "--check-config"))
+        err = config_check(&c->config, stdout, error);
+    if (err)
+        fprintf(stderr, "giaoban: %s\n", error);
+    return err;
+}
+
+int main(int argc, char **argv)
+{
+    static struct control control;
+    if (has_mode(argc, argv, "--print-config")) {
+        config_print(stdout);
+        return 0;
+    }
+    if (configure(&control, argc, argv))
+        return 1;
+    if (has_mode(argc, argv, "--check-config"))
+        return 0;
+    if (!has_mode(argc, argv, "--link")) {
+        fprintf(stderr, "giaoband is started by giaoban; by itself it knows --check-config and --print-config\n");
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    log_setup("giaoband", (enum log_level)control.config.log_level);
+    if (sodium_init() < 0 || start(&control))
+        return 1;
+    greet(&control);
+    loop(&control);
+    stop(&control);
+    return 0;
+}

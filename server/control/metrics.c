@@ -1,0 +1,57 @@
+#include "control/control.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_worker(FILE *to, unsigned index, const json_t *counters)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)counters, name, value)
+    {
+        if (json_is_integer(value))
+            fprintf(to, "giaoban_media_%s_total{worker=\"%u\"} %" JSON_INTEGER_FORMAT "\n", name, index,
+                    json_integer_value(value));
+    }
+}
+
+static void print_briefings(FILE *to, struct control *c)
+{
+    unsigned open = 0, sockets = 0, connected = 0;
+    for (struct meeting *m = c->meetings; m; m = m->next) {
+        open += briefing_phase(m->settled) == BRIEFING_OPEN;
+        for (uint32_t n = 1; n < SEATS_MAX; n++) {
+            sockets += m->seats[n].peer != NULL;
+            connected += m->seats[n].worker != WISH_UNPLACED && m->seats[n].connected;
+        }
+    }
+    fprintf(to, "giaoban_briefings_open %u\ngiaoban_endpoints_signaling %u\ngiaoban_endpoints_media %u\n", open, sockets,
+            connected);
+}
+
+char *metrics_text(void *ctx)
+{
+    struct control *c = ctx;
+    char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+    if (!to)
+        return NULL;
+    print_briefings(to, c);
+    fprintf(to,
+            "giaoban_events_appended_total %" PRIu64 "\ngiaoban_commits_total %" PRIu64
+            "\ngiaoban_commits_failed_total %" PRIu64 "\n",
+            c->events_appended, store_commits(c->store), c->commits_failed);
+    fprintf(to, "giaoban_offers_total %" PRIu64 "\ngiaoban_offers_refused_total %" PRIu64 "\n", c->offers,
+            c->offers_refused);
+    fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
+    for (unsigned w = 0; w < WORKERS_MAX; w++) {
+        if (worker_lives(c, w))
+            fprintf(to, "giaoban_worker_endpoints{worker=\"%u\"} %u\n", w, worker_load(c, w));
+        if (worker_counters(c, w))
+            print_worker(to, w, worker_counters(c, w));
+    }
+    fclose(to);
+    return text;
+}

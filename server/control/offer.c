@@ -1,0 +1,271 @@
+/* Offers: a place for the endpoint, the worker's answer back to its socket. */
+#include "control/control.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct offer {
+    struct offer *next;
+    struct meeting *meeting;
+    uint32_t number, incarnation;
+    unsigned worker;
+    int64_t req, due_us;
+    struct ws_peer *peer;
+    int64_t id;
+    uint8_t former_worker; /* what holds again if this one is refused */
+    uint32_t former_incarnation;
+};
+
+/* ---- placement ---- */
+
+static uint8_t least_loaded(const struct control *c)
+{
+    uint8_t best = WISH_UNPLACED;
+    for (unsigned w = 0; w < WORKERS_MAX; w++)
+        if (worker_lives(c, w) && (best == WISH_UNPLACED || worker_load(c, w) < worker_load(c, best)))
+            best = (uint8_t)w;
+    return best;
+}
+
+static uint8_t next_in_turn(struct meeting *m)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        unsigned w = m->turn++ % WORKERS_MAX;
+        if (worker_lives(m->control, w))
+            return (uint8_t)w;
+    }
+    return WISH_UNPLACED;
+}
+
+uint8_t placement_choose(struct meeting *m, uint32_t number)
+{
+    struct control *c = m->control;
+    uint8_t now = m->seats[number].worker;
+    if (now != WISH_UNPLACED && worker_lives(c, now))
+        return now;
+    if (c->config.placement == PLACEMENT_SPREAD)
+        return next_in_turn(m);
+    if (m->home == WISH_UNPLACED || !worker_lives(c, m->home))
+        m->home = least_loaded(c);
+    return m->home;
+}
+
+static void place(struct meeting *m, uint32_t number, uint8_t worker, uint32_t incarnation)
+{
+    m->seats[number].worker = worker;
+    m->seats[number].incarnation = incarnation;
+    briefing_set_placement(m->settled, number, worker, incarnation);
+    m->dirty = true;
+}
+
+void seat_unplace(struct meeting *m, uint32_t number)
+{
+    struct seat *seat = &m->seats[number];
+    seat->connected = false;
+    json_decref(seat->slots);
+    seat->slots = NULL;
+    if (seat->worker != WISH_UNPLACED)
+        place(m, number, WISH_UNPLACED, seat->incarnation);
+}
+
+/* ---- requests ---- */
+
+void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    struct control *c = m->control;
+    struct seat *seat = &m->seats[number];
+    uint32_t incarnation = (uint32_t)json_integer_value(json_object_get(params, "incarnation"));
+    uint8_t worker = placement_choose(m, number);
+    struct offer *o = NULL;
+    c->offers++;
+    if (incarnation < seat->incarnation)
+        signaling_refuse(peer, id, refusal_find("old-incarnation"));
+    else if (worker == WISH_UNPLACED)
+        signaling_refuse(peer, id, refusal_find("no-worker"));
+    else if (!(o = calloc(1, sizeof *o)))
+        signaling_refuse(peer, id, refusal_find("internal"));
+    if (!o) {
+        c->offers_refused++;
+        return;
+    }
+    *o = (struct offer){.next = c->offers_open,
+                        .meeting = m,
+                        .number = number,
+                        .incarnation = incarnation,
+                        .worker = worker,
+                        .req = c->next_req++,
+                        .due_us = clock_now_us() + OFFER_US,
+                        .peer = peer,
+                        .id = id,
+                        .former_worker = seat->worker,
+                        .former_incarnation = seat->incarnation};
+    c->offers_open = o;
+    place(m, number, worker, incarnation);
+    meeting_flush(m); /* the worker must know the endpoint first */
+    worker_send(c, worker,
+                json_pack("{s:s, s:I, s:s, s:I, s:I, s:O}", "m", "offer", "req", (json_int_t)o->req, "briefing",
+                          briefing_id(m->settled), "endpoint", (json_int_t)number, "incarnation", (json_int_t)incarnation,
+                          "sdp", json_object_get(params, "sdp")),
+                NULL, 0);
+}
+
+static uint16_t pixels(const json_t *o, const char *key)
+{
+    return (uint16_t)json_integer_value(json_object_get(o, key));
+}
+
+static struct wish_size size_of(const json_t *o)
+{
+    return (struct wish_size){.width = pixels(o, "width"), .height = pixels(o, "height")};
+}
+
+void offer_layout(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    struct briefing_layout layout = {.stage = size_of(json_object_get(params, "stage")),
+                                     .screen = size_of(json_object_get(params, "screen"))};
+    const json_t *tile;
+    size_t i;
+    json_array_foreach(json_object_get(params, "tiles"), i, tile)
+    {
+        if (i >= WISH_TILES_MAX)
+            break;
+        layout.tiles[layout.n_tiles++] = (struct wish_tile){
+            .endpoint = (uint32_t)json_integer_value(json_object_get(tile, "endpoint")), .size = size_of(tile)};
+    }
+    if (briefing_set_layout(m->settled, number, &layout)) {
+        signaling_refuse(peer, id, refusal_find("not-joined"));
+        return;
+    }
+    m->dirty = true;
+    signaling_reply(peer, id, json_object());
+}
+
+/* ---- answers ---- */
+
+static struct offer *take_offer(struct control *c, int64_t req, unsigned worker)
+{
+    for (struct offer **at = &c->offers_open; *at; at = &(*at)->next) {
+        struct offer *o = *at;
+        if (o->req == req && o->worker == worker) {
+            *at = o->next;
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* The endpoint keeps what it had, if it had something. */
+static void refuse(struct offer *o, const char *code)
+{
+    struct meeting *m = o->meeting;
+    struct seat *seat = &m->seats[o->number];
+    m->control->offers_refused++;
+    if (seat->incarnation == o->incarnation && seat->worker == o->worker)
+        place(m, o->number, o->former_worker, o->former_incarnation);
+    if (o->peer)
+        signaling_refuse(o->peer, o->id, refusal_find(code));
+}
+
+static json_t *slot_of(const char *mid, const char *msid, bool audio)
+{
+    static const struct {
+        const char *msid, *slot;
+    } rows[] = {{"stage", "stage"}, {"screen", "screen"}, {"sound", "sound"}, {"tile", "tile"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strncmp(msid, rows[i].msid, strlen(rows[i].msid)) == 0)
+            return json_pack("{s:s, s:s, s:s}", "mid", mid, "slot", rows[i].slot, "kind",
+                             audio                         ? "microphone"
+                             : strcmp(msid, "screen") == 0 ? "screen"
+                                                           : "camera");
+    return NULL;
+}
+
+/* The receive slots of our own worker's answer: sections that it sends on, told apart by their msid. */
+static json_t *slots_of(const char *sdp)
+{
+    json_t *slots = json_array();
+    char mid[17] = "", msid[33] = "";
+    bool audio = false, sends = false, section = false;
+    for (const char *line = sdp;; line += strcspn(line, "\n") + 1) {
+        bool end = strcspn(line, "\n") == strlen(line);
+        if (strncmp(line, "m=", 2) == 0 || end) {
+            json_t *slot = section && sends ? slot_of(mid, msid, audio) : NULL;
+            if (slot)
+                json_array_append_new(slots, slot);
+            section = true;
+            audio = strncmp(line, "m=audio", 7) == 0;
+            sends = false;
+            mid[0] = msid[0] = '\0';
+        }
+        if (end)
+            return slots;
+        if (sscanf(line, "a=mid:%16[^ \r\n]", mid) == 1 || sscanf(line, "a=msid:%32[^ \r\n]", msid) == 1)
+            continue;
+        sends = sends || strncmp(line, "a=sendonly", 10) == 0;
+    }
+}
+
+void offer_answered(struct control *c, unsigned worker, const json_t *message)
+{
+    struct offer *o = take_offer(c, json_integer_value(json_object_get(message, "req")), worker);
+    const char *sdp = json_string_value(json_object_get(message, "sdp"));
+    if (!o)
+        return;
+    if (!sdp) {
+        const char *code = json_string_value(json_object_get(message, "code"));
+        const char *why = json_string_value(json_object_get(message, "why"));
+        log_info("offer", "briefing=%s endpoint=%u refused code=%s why=\"%s\"", briefing_id(o->meeting->settled), o->number,
+                 code ? code : "", why ? why : "");
+        refuse(o, code ? code : "internal");
+    } else if (o->peer) {
+        const json_t *slots = json_object_get(message, "slots");
+        signaling_reply(o->peer, o->id,
+                        json_pack("{s:s, s:o}", "sdp", sdp, "slots", slots ? json_deep_copy(slots) : slots_of(sdp)));
+    }
+    free(o);
+}
+
+void offer_forget_peer(struct control *c, const struct ws_peer *peer)
+{
+    for (struct offer *o = c->offers_open; o; o = o->next)
+        if (o->peer == peer)
+            o->peer = NULL;
+}
+
+static void refuse_where(struct control *c, bool (*match)(const struct offer *, int64_t), int64_t value, const char *code)
+{
+    for (struct offer **at = &c->offers_open; *at;) {
+        struct offer *o = *at;
+        if (!match(o, value)) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        refuse(o, code);
+        free(o);
+    }
+}
+
+static bool on_worker(const struct offer *o, int64_t worker)
+{
+    return o->worker == worker;
+}
+
+static bool overdue(const struct offer *o, int64_t now_us)
+{
+    return o->due_us < now_us;
+}
+
+void offers_of_worker_gone(struct control *c, unsigned worker)
+{
+    refuse_where(c, on_worker, worker, "no-worker");
+}
+
+void offers_tick(struct control *c, int64_t now_us)
+{
+    refuse_where(c, overdue, now_us, "busy");
+}

@@ -1,0 +1,337 @@
+/* Recordings: when a recorder runs, when a programme is composed, what the index says. A recording ends when its briefing is
+ * closed; in between "record off" only stops what the workers write. Then, in order: the log's copy is written, the recorder
+ * finishes its files, the programme is composed. Each step is found again after a restart. */
+#include "control/control.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define STOP_AFTER_US 400000 /* the workers' last records reach the feed before the recorder is told to finish */
+#define STALE_US 5000000     /* synced.json is written every second */
+enum { ATTEMPTS_MAX = 2, DISK_NEEDED_MB = 500 };
+
+struct recording {
+    struct recording *next;
+    struct control *control;
+    char id[WISH_ID_MAX];
+    bool runs; /* the briefing is open: a recorder is to be there */
+    bool stopped, finished, exporting, exported;
+    int64_t stop_at_us;
+    unsigned todo, composing; /* RECORDING_MP4 | RECORDING_WEBM */
+    unsigned attempts, percent;
+};
+
+static const char *const format_names[] = {"mp4", "webm"};
+
+static unsigned format_bit(const char *name)
+{
+    return strcmp(name, "webm") == 0 ? RECORDING_WEBM : RECORDING_MP4;
+}
+
+void recording_dir(const struct control *c, const char *briefing, char *ret, size_t cap)
+{
+    snprintf(ret, cap, "%s/recordings/%s", c->config.data_dir, briefing);
+}
+
+static bool has_file(const struct control *c, const char *briefing, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/recordings/%s/%s", c->config.data_dir, briefing, name);
+    return access(path, R_OK) == 0;
+}
+
+static json_t *read_json(const struct control *c, const char *briefing, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/recordings/%s/%s", c->config.data_dir, briefing, name);
+    return json_load_file(path, 0, NULL);
+}
+
+static struct recording *recording_find(const struct control *c, const char *id)
+{
+    for (struct recording *r = c->recordings; r; r = r->next)
+        if (strcmp(r->id, id) == 0)
+            return r;
+    return NULL;
+}
+
+static struct recording *recording_get(struct control *c, const char *id)
+{
+    struct recording *r = recording_find(c, id);
+    if (r || !(r = calloc(1, sizeof *r)))
+        return r;
+    r->control = c;
+    snprintf(r->id, sizeof r->id, "%s", id);
+    r->next = c->recordings;
+    c->recordings = r;
+    return r;
+}
+
+bool recording_runs(const struct control *c, const char *briefing)
+{
+    const struct recording *r = recording_find(c, briefing);
+    return r && r->runs;
+}
+
+unsigned recording_percent(const struct control *c, const char *briefing, unsigned fallback)
+{
+    const struct recording *r = recording_find(c, briefing);
+    return r && r->composing ? r->percent : fallback;
+}
+
+/* ---- index ---- */
+
+static void put_state(struct recording *r, enum store_recording_state state)
+{
+    struct store_recording s;
+    struct control *c = r->control;
+    const struct store_briefing *b = store_briefing_find(c->store, r->id);
+    if (store_recording_find(c->store, r->id, &s)) {
+        s = (struct store_recording){.opened_ms = b ? b->opened_ms : 0};
+        snprintf(s.briefing, sizeof s.briefing, "%s", r->id);
+        snprintf(s.title, sizeof s.title, "%s", b ? b->title : r->id);
+    }
+    json_t *manifest = read_json(c, r->id, "manifest.json");
+    const json_t *seconds = json_object_get(manifest, "seconds");
+    if (json_is_number(seconds))
+        s.seconds = json_number_value(seconds);
+    json_decref(manifest);
+    s.formats = (has_file(c, r->id, "programme.mp4") ? RECORDING_MP4 : 0) |
+                (has_file(c, r->id, "programme.webm") ? RECORDING_WEBM : 0);
+    s.state = state;
+    s.percent = state == RECORDING_READY ? 100 : r->percent;
+    store_recording_put(c->store, &s, NULL, NULL);
+}
+
+/* ---- recorder ---- */
+
+static void say_job(uint32_t kind, const char *text)
+{
+    link_say(&(struct link_message){.kind = kind}, text, NULL, 0);
+}
+
+static void make_dir(struct control *c, const char *id)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/recordings", c->config.data_dir);
+    mkdir(path, 0700);
+    recording_dir(c, id, path, sizeof path);
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        log_error("recording", "briefing=%s directory: %s", id, strerror(errno));
+}
+
+static void begin(struct control *c, const char *id)
+{
+    struct recording *r = recording_get(c, id);
+    if (!r || r->runs)
+        return;
+    r->runs = true;
+    make_dir(c, id);
+    say_job(LINK_RECORD, id);
+    put_state(r, RECORDING_RECORDING);
+}
+
+static void end(struct recording *r)
+{
+    feeds_drop_recorder(r->control, r->id);
+    r->runs = false;
+    r->stop_at_us = clock_now_us() + STOP_AFTER_US;
+    r->todo |= 1u << r->control->config.recording_format;
+    put_state(r, RECORDING_QUEUED);
+}
+
+void recording_follow(struct meeting *m, const struct briefing_event *e)
+{
+    const char *id = briefing_id(m->settled);
+    struct recording *r = recording_find(m->control, id);
+    if (e->kind == EVENT_RECORDING && e->on)
+        begin(m->control, id);
+    else if (e->kind == EVENT_CLOSED && r && r->runs)
+        end(r);
+}
+
+void recording_recorder(struct control *c, const struct link_message *m)
+{
+    struct recording *r = recording_find(c, m->text);
+    if (!r || m->a < 2)
+        return; /* that it runs or comes back is seen in synced.json */
+    if (m->a == 3)
+        log_error("recording", "briefing=%s recorder given up: what is on disk is composed", r->id);
+    r->finished = true;
+}
+
+const struct refusal *recording_may_start(const struct control *c)
+{
+    struct statvfs fs;
+    if (statvfs(c->config.data_dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)DISK_NEEDED_MB << 20)
+        return refusal_find("disk-full");
+    return NULL;
+}
+
+/* ---- composing ---- */
+
+static void exported(void *ctx, int err)
+{
+    struct recording *r = ctx;
+    r->exporting = false;
+    r->exported = err == 0;
+    if (err)
+        log_error("recording", "briefing=%s events.jsonl: %s", r->id, err_str(err));
+}
+
+static void export_log(struct recording *r)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/recordings/%s/events.jsonl", r->control->config.data_dir, r->id);
+    r->exporting = store_export_events(r->control->store, r->id, path, exported, r) == 0;
+}
+
+static bool somebody_composes(const struct control *c)
+{
+    for (const struct recording *r = c->recordings; r; r = r->next)
+        if (r->composing)
+            return true;
+    return false;
+}
+
+static void compose(struct recording *r)
+{
+    char job[LINK_TEXT_MAX];
+    r->composing = r->todo & RECORDING_MP4 ? RECORDING_MP4 : RECORDING_WEBM;
+    r->percent = 0;
+    snprintf(job, sizeof job, "%s %s", r->id, format_names[r->composing == RECORDING_WEBM]);
+    say_job(LINK_COMPOSE, job);
+    put_state(r, RECORDING_COMPOSING);
+    log_info("recording", "briefing=%s composing format=%s", r->id, format_names[r->composing == RECORDING_WEBM]);
+}
+
+void recording_composed(struct control *c, const struct link_message *m)
+{
+    char id[WISH_ID_MAX], format[8];
+    struct recording *r = sscanf(m->text, "%39s %7s", id, format) == 2 ? recording_find(c, id) : NULL;
+    if (!r)
+        return;
+    unsigned bit = format_bit(format);
+    r->composing = 0;
+    if (m->a != 0 && ++r->attempts < ATTEMPTS_MAX) {
+        put_state(r, RECORDING_QUEUED);
+        return;
+    }
+    r->attempts = 0;
+    r->todo &= ~bit;
+    put_state(r, r->todo ? RECORDING_QUEUED : m->a == 0 ? RECORDING_READY : RECORDING_FAILED);
+    log_info("recording", "briefing=%s composed format=%s status=%u", r->id, format, m->a);
+}
+
+const struct refusal *recording_compose(struct control *c, const char *briefing, unsigned format)
+{
+    struct store_recording s;
+    if (store_recording_find(c->store, briefing, &s))
+        return refusal_find("no-recording");
+    if (recording_runs(c, briefing))
+        return refusal_find("still-open");
+    struct recording *r = recording_get(c, briefing);
+    if (!r)
+        return refusal_find("internal");
+    if (s.state == RECORDING_READY || s.state == RECORDING_FAILED)
+        r->stopped = r->finished = r->exported = true;
+    if (s.formats & format)
+        return NULL;
+    r->todo |= format;
+    if (!r->composing)
+        put_state(r, RECORDING_QUEUED);
+    return NULL;
+}
+
+static void advance(struct recording *r, int64_t now_us)
+{
+    if (r->runs || (!r->todo && !r->composing))
+        return;
+    if (!r->exported && !r->exporting)
+        export_log(r);
+    if (!r->stopped && now_us >= r->stop_at_us) {
+        r->stopped = true;
+        say_job(LINK_RECORD_STOP, r->id);
+    }
+    if (r->finished && r->exported && r->todo && !r->composing && !somebody_composes(r->control))
+        compose(r);
+    if (r->composing) {
+        json_t *progress = read_json(r->control, r->id, "progress.json");
+        r->percent = (unsigned)json_number_value(json_object_get(progress, "percent"));
+        json_decref(progress);
+    }
+}
+
+/* ---- once a second ---- */
+
+static void tell_health(struct control *c, struct recording *r, int64_t now_us)
+{
+    struct meeting *m = meeting_find(c, r->id);
+    if (!m || !briefing_recording(m->settled))
+        return;
+    json_t *synced = read_json(c, r->id, "synced.json");
+    int64_t synced_us = json_integer_value(json_object_get(synced, "synced_us"));
+    int64_t updated_us = json_integer_value(json_object_get(synced, "updated_us"));
+    bool silent = now_us - updated_us > STALE_US && now_us - m->recorded_from_us > STALE_US;
+    const char *code = silent ? "recorder-silent" : json_string_value(json_object_get(synced, "code"));
+    bool healthy = !silent && (!synced || json_is_true(json_object_get(synced, "healthy")));
+    double seconds = synced_us > m->recorded_from_us ? (double)(synced_us - m->recorded_from_us) / 1e6 : 0;
+    meeting_notice(m, true, "recorder",
+                   json_pack("{s:f, s:b, s:o}", "synced_s", seconds, "healthy", healthy, "code",
+                             code && *code && !healthy ? json_string(code) : json_null()));
+    json_decref(synced);
+}
+
+void recordings_tick(struct control *c)
+{
+    int64_t now_us = clock_now_us();
+    for (struct recording *r = c->recordings; r; r = r->next) {
+        if (r->runs)
+            tell_health(c, r, now_us);
+        else
+            advance(r, now_us);
+    }
+}
+
+/* ---- after a restart ---- */
+
+static bool resume(void *ctx, const struct store_recording *s)
+{
+    struct control *c = ctx;
+    struct meeting *m = meeting_find(c, s->briefing);
+    struct recording *r = s->state >= RECORDING_READY ? NULL : recording_get(c, s->briefing);
+    if (!r || r->runs)
+        return true;
+    if (s->state == RECORDING_RECORDING && m && briefing_phase(m->settled) == BRIEFING_OPEN)
+        return true; /* taken up below */
+    r->todo |= 1u << c->config.recording_format;
+    r->stopped = r->finished = has_file(c, s->briefing, "manifest.json");
+    if (!r->finished) /* the recorder writes it, with feeds or without */
+        say_job(LINK_RECORD, s->briefing);
+    return true;
+}
+
+void recordings_resume(struct control *c)
+{
+    for (struct meeting *m = c->meetings; m; m = m->next)
+        if (briefing_phase(m->settled) == BRIEFING_OPEN && m->recorded_from_us)
+            begin(c, briefing_id(m->settled));
+    store_recordings(c->store, resume, c);
+}
+
+void recordings_free(struct control *c)
+{
+    while (c->recordings) {
+        struct recording *r = c->recordings;
+        c->recordings = r->next;
+        free(r);
+    }
+}

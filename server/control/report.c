@@ -1,0 +1,128 @@
+/* What workers say about media, as notices to clients. Nothing here is kept in the log. */
+#include "control/control.h"
+
+#include <string.h>
+
+static json_t *slots_notice(const json_t *slots)
+{
+    json_t *list = json_array();
+    const json_t *slot;
+    size_t i;
+    json_array_foreach(slots, i, slot)
+    {
+        json_array_append_new(list, json_pack("{s:O, s:O, s:O}", "mid", json_object_get(slot, "mid"), "number",
+                                              json_object_get(slot, "endpoint"), "kind", json_object_get(slot, "kind")));
+    }
+    return list;
+}
+
+static void report_slots(struct seat *seat, const json_t *slots)
+{
+    json_t *list = slots_notice(slots);
+    if (seat->slots && json_equal(seat->slots, list)) {
+        json_decref(list);
+        return;
+    }
+    json_decref(seat->slots);
+    seat->slots = list;
+    if (seat->peer)
+        peer_notice(seat->peer, "slots", json_pack("{s:O}", "slots", list));
+}
+
+static json_int_t number_in(const json_t *o, const char *key, json_int_t min, json_int_t max)
+{
+    const json_t *v = json_object_get(o, key);
+    json_int_t n = json_is_real(v) ? (json_int_t)json_real_value(v) : json_integer_value(v);
+    return n < min ? min : n > max ? max : n;
+}
+
+static void report_rates(struct seat *seat, const json_t *endpoint)
+{
+    const json_t *receive = json_object_get(endpoint, "receive"), *send = json_object_get(endpoint, "send"), *o;
+    json_int_t sent_bps = 0, loss = 0;
+    size_t i;
+    json_array_foreach(send, i, o)
+    {
+        json_int_t l = number_in(o, "loss_permille", 0, 1000);
+        sent_bps += number_in(o, "bps", 0, INT64_MAX / 64);
+        loss = l > loss ? l : loss;
+    }
+    if (send) {
+        seat->bps = (unsigned)sent_bps;
+        seat->loss_permille = (unsigned)loss;
+    }
+    if (!receive || !seat->peer)
+        return;
+    json_int_t down = number_in(receive, "loss_permille", 0, 1000);
+    peer_notice(seat->peer, "line",
+                json_pack("{s:I, s:I, s:I, s:I}", "loss_permille", down > loss ? down : loss, "rtt_ms",
+                          number_in(receive, "rtt_ms", 0, 600000), "receive_bps",
+                          number_in(receive, "bps", 0, INT64_MAX / 4096), "send_bps", sent_bps));
+}
+
+static void report_endpoint(struct meeting *m, unsigned worker, const json_t *o)
+{
+    json_int_t number = json_integer_value(json_object_get(o, "number"));
+    if (number < 1 || number >= SEATS_MAX || m->seats[number].worker != worker)
+        return;
+    struct seat *seat = &m->seats[number];
+    if (json_integer_value(json_object_get(o, "incarnation")) != seat->incarnation)
+        return; /* of a connection that is over */
+    const json_t *slots = json_object_get(o, "slots"), *connected = json_object_get(o, "connected");
+    if (json_is_array(slots))
+        report_slots(seat, slots);
+    if (json_is_boolean(connected))
+        seat->connected = json_is_true(connected);
+    if (json_object_get(o, "level"))
+        seat->level = (int)number_in(o, "level", -127, 0);
+    report_rates(seat, o);
+}
+
+/* Each worker runs the same algorithm; the home's answer is the one shown. With placement `spread` the first worker is it.
+ */
+static bool speaks_for(const struct meeting *m, unsigned worker)
+{
+    if (m->home != WISH_UNPLACED)
+        return m->home == worker;
+    for (unsigned w = 0; w < worker; w++)
+        for (uint32_t n = 1; n < SEATS_MAX; n++)
+            if (m->seats[n].worker == w)
+                return false;
+    return true;
+}
+
+void report_state(struct control *c, unsigned worker, const json_t *message)
+{
+    const char *id = json_string_value(json_object_get(message, "briefing"));
+    struct meeting *m = id ? meeting_find(c, id) : NULL;
+    const json_t *o, *speaker = json_object_get(message, "speaker");
+    size_t i;
+    if (!m)
+        return;
+    json_array_foreach(json_object_get(message, "endpoints"), i, o) report_endpoint(m, worker, o);
+    if (!json_is_integer(speaker) || !speaks_for(m, worker))
+        return;
+    json_int_t number = json_integer_value(speaker);
+    if (number >= 0 && number < SEATS_MAX && number != m->speaker) {
+        m->speaker = (uint32_t)number;
+        meeting_notice(m, false, "speaker", json_pack("{s:I}", "number", number));
+    }
+}
+
+void report_lines(struct control *c)
+{
+    for (struct meeting *m = c->meetings; m; m = m->next) {
+        json_t *list = json_array();
+        for (uint32_t n = 1; n < SEATS_MAX; n++) {
+            const struct seat *seat = &m->seats[n];
+            if (seat->worker != WISH_UNPLACED && seat->connected)
+                json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)n, "loss_permille",
+                                                      (json_int_t)seat->loss_permille, "bps", (json_int_t)seat->bps, "level",
+                                                      (json_int_t)seat->level));
+        }
+        if (json_array_size(list))
+            meeting_notice(m, true, "lines", json_pack("{s:o}", "endpoints", list));
+        else
+            json_decref(list);
+    }
+}

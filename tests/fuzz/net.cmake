@@ -1,1 +1,0 @@
-gb_fuzz(fuzz_net LINK net)
