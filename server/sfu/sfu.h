@@ -73,8 +73,9 @@ struct sfu_tapped {
     uint32_t ts;
     uint8_t pt, audio_level; /* level: the RFC 6464 byte, 0xff: none */
     bool marker, keyframe;   /* keyframe: of a keyframe's frame */
-    const uint8_t *payload;
+    uint8_t *payload; /* not to be changed; the RTP_FIXED_HEADER bytes before it are free to be written */
     size_t payload_len;
+    int64_t now_us;
 };
 
 /* What the core asks of its shell. `transport` is what peer_config named. */

@@ -287,7 +287,7 @@ static void note_keyframe(struct source *s, struct layer *l, const struct seen *
     }
 }
 
-static void tap(struct source *s, const struct layer *l, const struct seen *seen)
+static void tap(struct source *s, const struct layer *l, const struct seen *seen, int64_t now_us)
 {
     struct sfu_shell *shell = &s->router->sfu->shell;
     if (!shell->tap)
@@ -304,6 +304,7 @@ static void tap(struct source *s, const struct layer *l, const struct seen *seen
         .keyframe = l->has_keyframe_ts && l->keyframe_ts == seen->ts,
         .payload = seen->packet->bytes + seen->payload_at,
         .payload_len = seen->payload_len,
+        .now_us = now_us,
     };
     shell->tap(shell->ctx, &t);
 }
@@ -347,7 +348,7 @@ static void accept(struct source *s, struct layer *l, struct seen *seen, int64_t
         s->level = seen->audio_level;
         speakers_level(&s->router->speakers, s->number, seen->audio_level & 0x7f, now_us);
     }
-    tap(s, l, seen);
+    tap(s, l, seen, now_us);
     fan_out(s, seen, now_us);
 }
 
