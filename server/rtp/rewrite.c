@@ -41,6 +41,14 @@ static bool doubtful(const struct rewrite *r, uint32_t ts, int64_t now_us)
     return off > REWRITE_OFF_US || off < -REWRITE_OFF_US;
 }
 
+/* A picture whose time has been sent already is most often the same picture in another layer: a millisecond tells them apart, and
+ * the slot does not run ahead of its line by a frame at every change of layer. */
+static uint32_t step_ticks(const struct rewrite *r, uint32_t out)
+{
+    bool same_picture = r->clock_hz == 90000 && ts_diff(r->newest_ts, out) < (int32_t)r->frame_ticks;
+    return same_picture ? r->clock_hz / 1000 : r->frame_ticks;
+}
+
 int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t session_us, int64_t now_us)
 {
     uint32_t out = r->newest_ts;
@@ -55,7 +63,7 @@ int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t sess
             return ERR_AGAIN;
         }
         if (ts_diff(out, r->newest_ts) <= 0)
-            out = r->newest_ts + r->frame_ticks;
+            out = r->newest_ts + step_ticks(r, out);
         if (!r->ended_frame)
             r->next_seq++;
     }

@@ -6,7 +6,8 @@
  * would break the receiver's SRTP rollover counter.
  *
  * Timestamp: a slot has one line from session time to timestamps. A switch puts the new source on that line by its session
- * time (clockmap.h); if the result is not ahead of the last one sent, it steps forward by one frame.
+ * time (clockmap.h); if the result is not ahead of the last one sent, it steps forward by one frame (by a
+ * millisecond when it is the same picture in another layer).
  *
  * VP8: PictureID, TL0PICIDX and KEYIDX are continuous as well, dropped pictures leave no hole.
  *

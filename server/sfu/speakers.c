@@ -12,6 +12,8 @@ enum {
     BAND_DB = 10,
     STEP_ACTIVE = 7,   /* a step counts into a medium window from this activity on: −57 dBov */
     MEDIUM_ACTIVE = 4, /* a medium window counts into the long one when more than this many of its steps are active … */
+    FLOOR_MAX = 67,    /* −60 dBov: what is louder is never taken for background */
+    FLOOR_US = 7500 * 1000,
     LOUDER = SPEAKERS_STEPS / 2, /* a challenger takes a routed place when it is 5 dB louder on average */
 };
 
@@ -41,18 +43,37 @@ static void catch_up(struct speaker *p, int64_t now_us)
         put_step(p, 0);
 }
 
+static uint8_t lesser(uint8_t a, uint8_t b)
+{
+    return a && (a < b || !b) ? a : b;
+}
+
+/* Background noise is no activity, however steady: what is within a band above the least loudness of late. */
+static uint8_t activity_of(struct speaker *p, uint8_t loudness, int64_t now_us)
+{
+    if (now_us - p->floor_us >= FLOOR_US) {
+        p->floor = p->floor_next;
+        p->floor_next = 0;
+        p->floor_us = now_us;
+    }
+    p->floor_next = lesser(loudness, p->floor_next);
+    p->floor = lesser(loudness, p->floor);
+    uint8_t background = p->floor < FLOOR_MAX ? p->floor : FLOOR_MAX;
+    return loudness < background + BAND_DB ? 0 : loudness / BAND_DB;
+}
+
 void speakers_level(struct speakers *s, uint32_t number, uint8_t level, int64_t now_us)
 {
     if (number >= SPEAKERS_MAX)
         return;
     struct speaker *p = &s->speakers[number];
     uint8_t loudness = (uint8_t)(127 - (level & 0x7f));
-    uint8_t activity = loudness < BAND_DB ? 0 : loudness / BAND_DB;
     if (!p->used) {
         memset(p, 0, sizeof *p);
         p->used = true;
-        p->newest_us = now_us;
+        p->newest_us = p->floor_us = now_us;
     }
+    uint8_t activity = activity_of(p, loudness, now_us);
     /* Packets come a little early or late; within a step the louder counts. */
     catch_up(p, now_us - SPEAKERS_STEP_US / 2);
     if (now_us - p->newest_us >= SPEAKERS_STEP_US / 2) {

@@ -31,6 +31,8 @@ struct speaker {
     uint8_t at;                      /* index of the newest step */
     uint8_t steps[SPEAKERS_STEPS];   /* activity of each step, 0 … 12 */
     uint16_t activity;               /* their sum */
+    uint8_t floor, floor_next;       /* loudness of the background: the least of the last 7.5 to 15 s, 0: unknown */
+    int64_t floor_us;
     double immediate, medium, longer; /* scores of the last decision */
 };
 

@@ -1,0 +1,5 @@
+gb_test(test_keyframes LINK sfu)
+gb_test(test_speakers LINK sfu)
+gb_test(test_pacer LINK bwe)
+gb_test(test_slots SOURCES ${TEST_DIR}/test_slots.c ${TEST_DIR}/sfu_world.c LINK sfu)
+gb_test(test_router SOURCES ${TEST_DIR}/test_router.c ${TEST_DIR}/sfu_world.c LINK sfu)
