@@ -45,7 +45,7 @@ static bool doubtful(const struct rewrite *r, uint32_t ts, int64_t now_us)
  * the slot does not run ahead of its line by a frame at every change of layer. */
 static uint32_t step_ticks(const struct rewrite *r, uint32_t out)
 {
-    bool same_picture = r->clock_hz == 90000 && ts_diff(r->newest_ts, out) < (int32_t)r->frame_ticks;
+    bool same_picture = r->clock_hz == 90000 && ts_diff(r->newest_ts, out) < (int32_t)(r->clock_hz / 100);
     return same_picture ? r->clock_hz / 1000 : r->frame_ticks;
 }
 
