@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    LINK_MTU = 1100,      /* bytes of a DTLS datagram, below any path's MTU with room for tunnels */
-    RECORD_HEADER = 13,   /* RFC 6347, 4.1 */
+    LINK_MTU = 1100,    /* bytes of a DTLS datagram, below any path's MTU with room for tunnels */
+    RECORD_HEADER = 13, /* RFC 6347, 4.1 */
     FIRST_TIMEOUT_US = 100000,
     LONGEST_TIMEOUT_US = 3200000,
 };
@@ -20,7 +20,8 @@ enum {
 static const char profiles[] = "SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM:SRTP_AES128_CM_SHA1_80";
 static const char ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305";
 
-/* The certificate is nobody's but the one whose fingerprint signaling named (RFC 8122, 6.2): checked before any key exists. */
+/* The certificate is nobody's but the one whose fingerprint signaling named (RFC 8122, 6.2): checked before any key exists.
+ */
 static int verify_fingerprint(X509_STORE_CTX *store, void *arg)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -41,7 +42,8 @@ static X509 *make_certificate(EVP_PKEY *key)
     if (!cert || RAND_bytes((uint8_t *)&serial, sizeof serial) != 1)
         goto fail;
     X509_NAME *name = X509_get_subject_name(cert);
-    if (X509_set_version(cert, X509_VERSION_3) != 1 || ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1) != 1 ||
+    if (X509_set_version(cert, X509_VERSION_3) != 1 ||
+        ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1) != 1 ||
         !X509_gmtime_adj(X509_getm_notBefore(cert), -86400) || !X509_gmtime_adj(X509_getm_notAfter(cert), 365L * 86400) ||
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"giaoban", -1, -1, 0) != 1 ||
         X509_set_issuer_name(cert, name) != 1 || X509_set_pubkey(cert, key) != 1 || !X509_sign(cert, key, EVP_sha256()))
@@ -61,6 +63,8 @@ static SSL_CTX *make_context(const SSL_METHOD *method, X509 *cert, EVP_PKEY *key
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_fingerprint, NULL);
+    SSL_CTX_set_max_send_fragment(ctx,
+                                  LINK_MTU); /* nothing longer is sent: a buffer of 1 KB instead of 16, each transport */
     if (SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) != 1 || SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
         SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1 || SSL_CTX_use_certificate(ctx, cert) != 1 ||
         SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_set_tlsext_use_srtp(ctx, profiles) != 0) {

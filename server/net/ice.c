@@ -12,17 +12,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK_FIRST_US 50000LL      /* Ta of RFC 8445, 14.2 */
-#define CHECK_SLOWEST_US 1600000LL  /* without an answer */
-#define CHECK_KEEP_US 2500000LL     /* consent, as browsers do */
-#define CHECK_FAST_COUNT 10         /* checks at the first interval, then doubling */
-#define CHECK_PRIORITY 0x6e0001ffU  /* a peer-reflexive candidate, RFC 8445, 5.1.2.1 */
+#define CHECK_FIRST_US 50000LL     /* Ta of RFC 8445, 14.2 */
+#define CHECK_SLOWEST_US 1600000LL /* without an answer */
+#define CHECK_KEEP_US 2500000LL    /* consent, as browsers do */
+#define CHECK_FAST_COUNT 10        /* checks at the first interval, then doubling */
+#define CHECK_PRIORITY 0x6e0001ffU /* a peer-reflexive candidate, RFC 8445, 5.1.2.1 */
 
 static const uint16_t known_attributes[] = {
-    STUN_ATTRIBUTE_USERNAME,       STUN_ATTRIBUTE_MESSAGE_INTEGRITY, STUN_ATTRIBUTE_ERROR_CODE,
-    STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES, STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS, STUN_ATTRIBUTE_MAPPED_ADDRESS,
-    STUN_ATTRIBUTE_PRIORITY,       STUN_ATTRIBUTE_USE_CANDIDATE,     STUN_ATTRIBUTE_FINGERPRINT,
-    STUN_ATTRIBUTE_ICE_CONTROLLED, STUN_ATTRIBUTE_ICE_CONTROLLING,   STUN_ATTRIBUTE_SOFTWARE,
+    STUN_ATTRIBUTE_USERNAME,
+    STUN_ATTRIBUTE_MESSAGE_INTEGRITY,
+    STUN_ATTRIBUTE_ERROR_CODE,
+    STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES,
+    STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS,
+    STUN_ATTRIBUTE_MAPPED_ADDRESS,
+    STUN_ATTRIBUTE_PRIORITY,
+    STUN_ATTRIBUTE_USE_CANDIDATE,
+    STUN_ATTRIBUTE_FINGERPRINT,
+    STUN_ATTRIBUTE_ICE_CONTROLLED,
+    STUN_ATTRIBUTE_ICE_CONTROLLING,
+    STUN_ATTRIBUTE_SOFTWARE,
     0,
 };
 
@@ -43,8 +51,8 @@ struct validation {
 };
 
 /* USERNAME is "ours:theirs" (RFC 8445, 7.2.2); the key is our password. */
-static bool find_password(StunAgent *agent, StunMessage *message, uint8_t *username, uint16_t username_len, uint8_t **password,
-                          size_t *password_len, void *user_data)
+static bool find_password(StunAgent *agent, StunMessage *message, uint8_t *username, uint16_t username_len,
+                          uint8_t **password, size_t *password_len, void *user_data)
 {
     struct validation *v = user_data;
     const uint8_t *colon = memchr(username, ':', username_len);
@@ -53,7 +61,7 @@ static bool find_password(StunAgent *agent, StunMessage *message, uint8_t *usern
     size_t ours = (size_t)(colon - username), theirs = username_len - ours - 1;
     struct net_transport *t = net_transport_by_ufrag(v->net, (const char *)username, ours);
     if (!t || t->role != NET_SERVER || t->state >= NET_FAILED || strlen(t->remote_ufrag) != theirs ||
-        memcmp(t->remote_ufrag, colon + 1, theirs))
+        memcmp(t->remote_ufrag, colon + 1, theirs) != 0)
         return false;
     v->t = t;
     *password = (uint8_t *)t->pwd;
@@ -67,7 +75,8 @@ static void server_input(struct net *n, struct net_socket *s, struct packet *p, 
     StunMessage request, reply;
     StunValidationStatus status = stun_agent_validate(&n->agent, &request, p->bytes, p->len, find_password, &v);
     bool authentic = v.t && (status == STUN_VALIDATION_SUCCESS || status == STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE);
-    if (!authentic || stun_message_get_class(&request) != STUN_REQUEST || stun_message_get_method(&request) != STUN_BINDING) {
+    if (!authentic || stun_message_get_class(&request) != STUN_REQUEST ||
+        stun_message_get_method(&request) != STUN_BINDING) {
         net_drop(n, NET_DROP_STUN);
         return;
     }
@@ -82,9 +91,9 @@ static void server_input(struct net *n, struct net_socket *s, struct packet *p, 
     struct sockaddr_storage to = {0};
     memcpy(&to, from, net_addr_len(from));
     /* With tie-breaker 0 a peer that believes itself controlled gets 487 and becomes controlling, as a lite peer needs. */
-    StunUsageIceReturn done = stun_usage_ice_conncheck_create_reply(&n->agent, &request, &reply, out, &len, &to,
-                                                                    net_addr_len(from), &controlling, 0,
-                                                                    STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
+    StunUsageIceReturn done =
+        stun_usage_ice_conncheck_create_reply(&n->agent, &request, &reply, out, &len, &to, net_addr_len(from), &controlling,
+                                              0, STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
     send_commit(n, s, NULL, from, NET_CONTROL, len);
     if (done == STUN_USAGE_ICE_RETURN_SUCCESS)
         net_path_checked(v.t, s, from, stun_usage_ice_conncheck_use_candidate(&request), now_us);
@@ -174,10 +183,9 @@ void ice_client_tick(struct net_transport *t, int64_t now_us)
     int username_len = snprintf(username, sizeof username, "%s:%s", t->remote_ufrag, t->ufrag);
     StunMessage request;
     uint8_t *out = send_room(t->net, STUN_MAX_MESSAGE_SIZE);
-    size_t len = stun_usage_ice_conncheck_create(&c->agent, &request, out, STUN_MAX_MESSAGE_SIZE, (uint8_t *)username,
-                                                 (size_t)username_len, (uint8_t *)t->remote_pwd, strlen(t->remote_pwd), true,
-                                                 true, CHECK_PRIORITY, c->tie_breaker, NULL,
-                                                 STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
+    size_t len = stun_usage_ice_conncheck_create(
+        &c->agent, &request, out, STUN_MAX_MESSAGE_SIZE, (uint8_t *)username, (size_t)username_len, (uint8_t *)t->remote_pwd,
+        strlen(t->remote_pwd), true, true, CHECK_PRIORITY, c->tie_breaker, NULL, STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
     if (len) {
         stun_message_id(&request, check->id);
         check->sent_us = now_us;

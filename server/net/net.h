@@ -61,7 +61,7 @@ struct net_config {
 
 struct net_transport_config {
     enum net_role role;
-    void *user;               /* net_transport_user() */
+    void *user; /* net_transport_user() */
     char remote_ufrag[257], remote_pwd[257];
     char remote_fingerprint[96 * 3]; /* "AB:CD:…" of sha-256 */
     struct sockaddr_storage remote;  /* client role: where to send the checks; a socket of its own is made for it */
@@ -107,15 +107,15 @@ int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t len);
 struct net_stats {
     uint64_t received_packets, received_bytes, sent_packets, sent_bytes;
     uint64_t gso_runs, gso_run_packets; /* runs longer than one and the packets in them */
-    uint64_t gso_refused; /* runs the kernel refused; that transport sends singly from then on */
+    uint64_t gso_refused;               /* runs the kernel refused; that transport sends singly from then on */
     uint64_t sendmmsg_calls;
     uint64_t drops[16]; /* by enum net_drop */
 };
 
 enum net_drop {
-    NET_DROP_GARBAGE,       /* first byte of no protocol (RFC 7983) */
-    NET_DROP_STUN,          /* malformed, unauthenticated or for an unknown ufrag */
-    NET_DROP_UNKNOWN_PEER,  /* DTLS, RTP or RTCP from an address that passed no check */
+    NET_DROP_GARBAGE,      /* first byte of no protocol (RFC 7983) */
+    NET_DROP_STUN,         /* malformed, unauthenticated or for an unknown ufrag */
+    NET_DROP_UNKNOWN_PEER, /* DTLS, RTP or RTCP from an address that passed no check */
     NET_DROP_DTLS,
     NET_DROP_NOT_CONNECTED, /* RTP before keys */
     NET_DROP_AUTH,          /* SRTP authentication failed */

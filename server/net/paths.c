@@ -73,7 +73,8 @@ static struct net_path *place_for_path(struct net_transport *t)
     return oldest;
 }
 
-void net_path_checked(struct net_transport *t, struct net_socket *s, const union net_addr *addr, bool nominated, int64_t now_us)
+void net_path_checked(struct net_transport *t, struct net_socket *s, const union net_addr *addr, bool nominated,
+                      int64_t now_us)
 {
     struct net *n = t->net;
     struct net_path *p = net_path_find(n, s, addr);

@@ -39,10 +39,12 @@ void send_exit(struct net *n)
     free(n->tx);
 }
 
-int held_new(struct net_held *h)
+int held_new(struct net_held *h, size_t cap_bytes, size_t cap_runs)
 {
-    h->bytes = malloc(NET_HELD_BYTES);
-    h->runs = malloc(NET_HELD_RUNS * sizeof *h->runs);
+    *h = (struct net_held){.bytes = malloc(cap_bytes),
+                           .runs = malloc(cap_runs * sizeof *h->runs),
+                           .cap_bytes = cap_bytes,
+                           .cap_runs = cap_runs};
     return h->bytes && h->runs ? 0 : ERR_NOMEM;
 }
 
@@ -52,15 +54,48 @@ void held_free(struct net_held *h)
     free(h->runs);
 }
 
-void held_take(struct net_held *h, size_t count)
+static size_t held_gone(const struct net_held *h)
 {
-    size_t gone = count < h->n_runs ? (size_t)(h->runs[count].bytes - h->bytes) : h->n_bytes;
-    h->n_runs -= count;
+    return h->first < h->n_runs ? (size_t)(h->runs[h->first].bytes - h->bytes) : h->n_bytes;
+}
+
+static bool held_has_room(const struct net_held *h, size_t len)
+{
+    return h->n_bytes - held_gone(h) + len <= h->cap_bytes && h->n_runs - h->first < h->cap_runs;
+}
+
+/* The free part at the beginning moves to the end. */
+static void held_compact(struct net_held *h)
+{
+    size_t gone = held_gone(h);
     h->n_bytes -= gone;
+    h->n_runs -= h->first;
     memmove(h->bytes, h->bytes + gone, h->n_bytes);
-    memmove(h->runs, h->runs + count, h->n_runs * sizeof h->runs[0]);
+    memmove(h->runs, h->runs + h->first, h->n_runs * sizeof h->runs[0]);
     for (size_t i = 0; i < h->n_runs; i++)
         h->runs[i].bytes -= gone;
+    h->first = 0;
+}
+
+bool held_put(struct net_held *h, const struct net_run *r)
+{
+    if (!held_has_room(h, r->len))
+        return false;
+    if (h->n_bytes + r->len > h->cap_bytes || h->n_runs == h->cap_runs)
+        held_compact(h);
+    struct net_run *copy = &h->runs[h->n_runs++];
+    *copy = *r;
+    copy->t = NULL; /* may be gone by then */
+    copy->bytes = memcpy(h->bytes + h->n_bytes, r->bytes, r->len);
+    h->n_bytes += r->len;
+    return true;
+}
+
+void held_take(struct net_held *h, size_t count)
+{
+    h->first += count;
+    if (h->first == h->n_runs)
+        h->first = h->n_runs = h->n_bytes = 0;
 }
 
 uint8_t *send_room(struct net *n, size_t len)
@@ -73,19 +108,20 @@ uint8_t *send_room(struct net *n, size_t len)
 
 bool send_is_full(const struct net_socket *s, size_t len)
 {
-    return s->blocked && (s->held.n_bytes + len > NET_HELD_BYTES || s->held.n_runs == NET_HELD_RUNS);
+    return s->blocked && !held_has_room(&s->held, len);
 }
 
 /* GSO cuts a run into equal datagrams, only the last may be shorter; all have one address and one mark. */
-static bool joins(const struct net_run *r, const struct net_transport *t, enum net_class class, const uint8_t *bytes, size_t len)
+static bool joins(const struct net_run *r, const struct net_transport *t, enum net_class class, const uint8_t *bytes,
+                  size_t len)
 {
     return r && t && r->t == t && t->gso && r->class == class && r->bytes + r->len == bytes &&
            r->len == (uint32_t)r->segment * r->count && len <= r->segment && r->count < NET_RUN_SEGMENTS &&
            r->len + len <= NET_RUN_BYTES;
 }
 
-void send_commit(struct net *n, struct net_socket *s, struct net_transport *t, const union net_addr *to, enum net_class class,
-                 size_t len)
+void send_commit(struct net *n, struct net_socket *s, struct net_transport *t, const union net_addr *to,
+                 enum net_class class, size_t len)
 {
     uint8_t *bytes = n->area + n->area_len;
     if (!len)
@@ -97,8 +133,8 @@ void send_commit(struct net *n, struct net_socket *s, struct net_transport *t, c
         return;
     }
     struct net_run *r = &n->runs[n->n_runs++];
-    *r = (struct net_run){.t = t, .bytes = bytes, .len = (uint32_t)len, .segment = (uint16_t)len, .count = 1, .class = class,
-                          .to = *to};
+    *r = (struct net_run){
+        .t = t, .bytes = bytes, .len = (uint32_t)len, .segment = (uint16_t)len, .count = 1, .class = class, .to = *to};
     n->open_run = r;
     if (s->first_run) {
         s->last_run->next = r;
@@ -153,22 +189,8 @@ static void count_sent(struct net *n, struct net_run **runs, size_t count)
 /* Behind a full socket buffer packets wait in order, up to a bound. */
 static void hold(struct net *n, struct net_socket *s, const struct net_run *r)
 {
-    struct net_held *h = &s->held;
-    if (h->n_bytes + r->len > NET_HELD_BYTES || h->n_runs == NET_HELD_RUNS) {
+    if (!held_put(&s->held, r))
         n->stats.drops[NET_DROP_SEND_FULL] += r->count;
-        return;
-    }
-    struct net_run *copy = &h->runs[h->n_runs++];
-    *copy = *r;
-    copy->t = NULL; /* may be gone by then */
-    copy->bytes = memcpy(h->bytes + h->n_bytes, r->bytes, r->len);
-    h->n_bytes += r->len;
-}
-
-static void send_or_hold(struct net *n, struct net_socket *s, struct net_run **runs, size_t count)
-{
-    for (size_t i = send_batch(n, s, runs, count); i < count; i++)
-        hold(n, s, runs[i]);
 }
 
 /* Some paths take no runs: MTU below the segment, no checksum offload, IPsec. Sent singly, remembered for the transport. */
@@ -187,7 +209,8 @@ static void send_singly(struct net *n, struct net_socket *s, const struct net_ru
         singles[i].count = 1;
         order[i] = &singles[i];
     }
-    send_or_hold(n, s, order, r->count);
+    /* The run may itself lie in the queue of a full socket, so what it takes no more is lost rather than queued again. */
+    n->stats.drops[NET_DROP_SEND_FULL] += r->count - send_batch(n, s, order, r->count);
 }
 
 static bool is_run_refusal(int error)
@@ -216,6 +239,7 @@ static size_t send_batch(struct net *n, struct net_socket *s, struct net_run **r
         int error = errno;
         n->stats.sendmmsg_calls++;
         if (sent > 0) {
+            assert((size_t)sent <= now); /* the kernel sends no more messages than it got */
             count_sent(n, runs + done, (size_t)sent);
             done += (size_t)sent;
         } else if (error == EAGAIN || error == EWOULDBLOCK) {
@@ -225,6 +249,12 @@ static size_t send_batch(struct net *n, struct net_socket *s, struct net_run **r
         }
     }
     return done;
+}
+
+static void send_or_hold(struct net *n, struct net_socket *s, struct net_run **runs, size_t count)
+{
+    for (size_t i = send_batch(n, s, runs, count); i < count; i++)
+        hold(n, s, runs[i]);
 }
 
 void send_flush(struct net *n)
@@ -248,11 +278,12 @@ void send_flush(struct net *n)
 void send_held(struct net_socket *s)
 {
     struct net_held *h = &s->held;
-    struct net_run *order[NET_HELD_RUNS];
-    size_t n_runs = h->n_runs;
     net_socket_want_write(s, false);
-    for (size_t i = 0; i < n_runs; i++)
-        order[i] = &h->runs[i];
-    size_t done = send_batch(s->net, s, order, n_runs);
-    held_take(h, done);
+    while (h->first < h->n_runs && !s->blocked) {
+        struct net_run *order[BATCH];
+        size_t count = h->n_runs - h->first < BATCH ? h->n_runs - h->first : BATCH;
+        for (size_t i = 0; i < count; i++)
+            order[i] = &h->runs[h->first + i];
+        held_take(h, send_batch(s->net, s, order, count));
+    }
 }

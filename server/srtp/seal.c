@@ -19,7 +19,7 @@
 enum {
     RTP_FIXED = 12,
     RTCP_FIXED = 8,
-    LABEL_RTP_KEY = 0,  /* RFC 3711, 4.3.2 */
+    LABEL_RTP_KEY = 0, /* RFC 3711, 4.3.2 */
     LABEL_RTP_SALT = 2,
 };
 

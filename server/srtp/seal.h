@@ -34,10 +34,11 @@ enum seal_engine {
 
 enum {
     SEAL_KEY_MAX = 32 + 14, /* master key and salt */
-    SEAL_TRAILER_MAX = 148, /* SRTP_MAX_TRAILER_LEN and the SRTCP index: free bytes behind every packet that is sealed or opened */
-    SEAL_HEADER_MAX = 160,  /* longest RTP header taken */
-    SEAL_SSRCS = 96,        /* SSRCs a direction of one transport */
-    SEAL_WINDOW = 256,      /* how far behind the newest a packet may be sent; libsrtp's replay window is the same */
+    SEAL_TRAILER_MAX =
+        148, /* SRTP_MAX_TRAILER_LEN and the SRTCP index: free bytes behind every packet that is sealed or opened */
+    SEAL_HEADER_MAX = 160, /* longest RTP header taken */
+    SEAL_SSRCS = 96,       /* SSRCs a direction of one transport */
+    SEAL_WINDOW = 256,     /* how far behind the newest a packet may be sent; libsrtp's replay window is the same */
 };
 
 /* Master key followed by master salt, seal_key_bytes() long each. */
@@ -46,8 +47,8 @@ struct seal_keys {
     uint8_t out[SEAL_KEY_MAX], in[SEAL_KEY_MAX];
 };
 
-/* Opens libraries for the process's life: NSS, libsrtp with one session of each kind kept (NSS loads and unloads its token at
- * the first and last), the engine. Call before the sandbox closes; more calls do nothing. */
+/* Opens libraries for the process's life: NSS, libsrtp with one session of each kind kept (NSS loads and unloads its token
+ * at the first and last), the engine. Call before the sandbox closes; more calls do nothing. */
 int seal_start(void);
 
 /* The engine SEAL_AUTO stands for here. */

@@ -11,7 +11,7 @@ enum { SSRC_SLOTS = 128 }; /* a power of two above SEAL_SSRCS */
 struct ssrc_sent {
     uint32_t ssrc;
     bool taken;
-    uint64_t newest; /* 48-bit index of RFC 3711: rollover counter and sequence number */
+    uint64_t newest;                 /* 48-bit index of RFC 3711: rollover counter and sequence number */
     uint64_t used[SEAL_WINDOW / 64]; /* bit index mod SEAL_WINDOW: used, for newest − SEAL_WINDOW < index <= newest */
 };
 

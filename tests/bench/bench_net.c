@@ -1,5 +1,5 @@
-/* What one packet to one of 200 clients costs the server: seal, run, sendmmsg over loopback. CPU time of the server's process
- * alone, the clients live in another one. Usage: bench_net [transports [turns]] */
+/* What one packet to one of 200 clients costs the server: seal, run, sendmmsg over loopback. CPU time of the server's
+ * process alone, the clients live in another one. Usage: bench_net [transports [turns]] */
 #include "net/net.h"
 
 #include "base/bytes.h"
@@ -148,7 +148,19 @@ static uint64_t ask(const struct clients *c)
     return value;
 }
 
-static void measure(struct net *n, const struct clients *c, struct net_transport **ts, uint16_t *seq, int burst, const char *name)
+static long rss_kb(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void measure(struct net *n, const struct clients *c, struct net_transport **ts, uint16_t *seq, int burst,
+                    const char *name)
 {
     static uint8_t payload[PAYLOAD];
     uint8_t header[20] = {0x90, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0xbe, 0xde, 0, 1};
@@ -171,10 +183,11 @@ static void measure(struct net *n, const struct clients *c, struct net_transport
     double packets = (double)(after->sent_packets - before.sent_packets);
     net_run_once(n, clock_now_us() + 200000);
     double lost = 1 - (double)(ask(c) - heard_before) / packets;
-    printf("%-13s bursts of %2d to %d: %.2f µs a packet, %.1f packets a run, %.1f calls a turn, %.1f %% lost\n", name, burst, count,
-           (double)ns / 1000 / packets, packets / (packets - (double)(after->gso_run_packets - before.gso_run_packets) +
-           (double)(after->gso_runs - before.gso_runs)), (double)(after->sendmmsg_calls - before.sendmmsg_calls) / turns,
-           lost * 100);
+    printf("%-13s bursts of %2d to %d: %.2f µs a packet, %.1f packets a run, %.1f calls a turn, %.1f %% lost\n", name, burst,
+           count, (double)ns / 1000 / packets,
+           packets / (packets - (double)(after->gso_run_packets - before.gso_run_packets) +
+                      (double)(after->gso_runs - before.gso_runs)),
+           (double)(after->sendmmsg_calls - before.sendmmsg_calls) / turns, lost * 100);
 }
 
 static void run_server(bool gso, enum seal_engine engine, const char *name)
@@ -193,7 +206,8 @@ static void run_server(bool gso, enum seal_engine engine, const char *name)
     struct net *n;
     struct net_transport *ts[MOST];
     int fd = bind_socket(&ours.addr);
-    struct net_config config = {.sockets = &fd, .n_sockets = 1, .packets = 256, .dscp = {46, 34, 26, -1}, .gso = gso, .engine = engine};
+    struct net_config config = {
+        .sockets = &fd, .n_sockets = 1, .packets = 256, .dscp = {46, 34, 26, -1}, .gso = gso, .engine = engine};
     must(net_new(&config, &events, NULL, &n), "server");
     connected = 0;
     for (int i = 0; i < count; i++) {
@@ -208,11 +222,13 @@ static void run_server(bool gso, enum seal_engine engine, const char *name)
         put_message(down[1], &ours, sizeof ours);
     }
     int64_t start_us = clock_now_us(), start_ns = cpu_ns();
+    long before_kb = rss_kb();
     while (connected < (unsigned)count && clock_now_us() < start_us + 20000000)
         net_run_once(n, clock_now_us() + 100000);
     if (connected < (unsigned)count)
         die("connecting");
-    printf("%-13s connecting %d: %.2f ms of CPU each\n", name, count, (double)(cpu_ns() - start_ns) / 1e6 / count);
+    printf("%-13s connecting %d: %.2f ms of CPU, %.1f KB each\n", name, count, (double)(cpu_ns() - start_ns) / 1e6 / count,
+           (double)(rss_kb() - before_kb) / count);
     uint16_t seq = 0;
     struct clients clients = {down[1], up[0]};
     measure(n, &clients, ts, &seq, 1, name);

@@ -45,9 +45,14 @@ static void run_round(struct contest *c)
 int main(void)
 {
     struct contest contests[] = {
-        {SEAL_GCM_128, SEAL_LIBSRTP},           {SEAL_GCM_128, SEAL_EVP}, {SEAL_GCM_128, SEAL_EVP, PADDING},
-        {SEAL_GCM_128, SEAL_IPSEC_MB},          {SEAL_GCM_128, SEAL_IPSEC_MB, PADDING},
-        {SEAL_GCM_256, SEAL_LIBSRTP},           {SEAL_GCM_256, SEAL_EVP}, {SEAL_GCM_256, SEAL_IPSEC_MB},
+        {SEAL_GCM_128, SEAL_LIBSRTP},
+        {SEAL_GCM_128, SEAL_EVP},
+        {SEAL_GCM_128, SEAL_EVP, PADDING},
+        {SEAL_GCM_128, SEAL_IPSEC_MB},
+        {SEAL_GCM_128, SEAL_IPSEC_MB, PADDING},
+        {SEAL_GCM_256, SEAL_LIBSRTP},
+        {SEAL_GCM_256, SEAL_EVP},
+        {SEAL_GCM_256, SEAL_IPSEC_MB},
         {SEAL_SHA1_80, SEAL_LIBSRTP},
     };
     enum { N = sizeof contests / sizeof contests[0] };
@@ -66,8 +71,8 @@ int main(void)
         const struct contest *c = &contests[i];
         const char *suite = c->suite == SEAL_GCM_128 ? "gcm-128" : c->suite == SEAL_GCM_256 ? "gcm-256" : "sha1-80";
         if (c->seal)
-            printf("%s %-8s padding %2u: %5.0f ns a packet of %d bytes\n", suite, seal_engine_str(c->engine), c->padding, c->best_ns,
-                   PAYLOAD);
+            printf("%s %-8s padding %2u: %5.0f ns a packet of %d bytes\n", suite, seal_engine_str(c->engine), c->padding,
+                   c->best_ns, PAYLOAD);
         seal_free(c->seal);
     }
     return 0;

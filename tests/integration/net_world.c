@@ -66,7 +66,11 @@ struct world *world_new(const struct options *o)
     if (o->refuse_gso) /* the kernel cuts no runs without checksums: EINVAL, as on a card without offload */
         assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &(int){1}, sizeof(int)), 0);
     int dscp = o->dscp ? o->dscp : -1;
-    struct net_config config = {.sockets = &fd, .n_sockets = 1, .packets = 256, .gso = !o->no_gso, .engine = o->engine,
+    struct net_config config = {.sockets = &fd,
+                                .n_sockets = 1,
+                                .packets = 256,
+                                .gso = !o->no_gso,
+                                .engine = o->engine,
                                 .dscp = {dscp, dscp, dscp, dscp}};
     assert_int_equal(net_new(&config, &events, &w->server, &w->server.net), 0);
     config.n_sockets = 0;
@@ -134,7 +138,6 @@ size_t rtp_header(uint8_t *h, uint16_t seq, uint32_t ssrc)
     put_u32(h + 16, 0x10300000);
     return 20;
 }
-
 
 void send_rtp(struct end *from, uint16_t seq, size_t len, uint8_t padding)
 {

@@ -55,12 +55,12 @@ void world_free(struct world *w);
 void turn(struct world *w);
 int bind_socket(bool v6, struct sockaddr_storage *ret_addr);
 
-#define wait_for(w, condition)                                                                                                     \
-    do {                                                                                                                           \
-        int64_t give_up_us = clock_now_us() + 10000000;                                                                            \
-        while (!(condition) && clock_now_us() < give_up_us)                                                                        \
-            turn(w);                                                                                                               \
-        assert_true(condition);                                                                                                    \
+#define wait_for(w, condition)                                                                                              \
+    do {                                                                                                                    \
+        int64_t give_up_us = clock_now_us() + 10000000;                                                                     \
+        while (!(condition) && clock_now_us() < give_up_us)                                                                 \
+            turn(w);                                                                                                        \
+        assert_true(condition);                                                                                             \
     } while (0)
 
 /* Client `i` and its place at the server, connecting but not yet connected. */

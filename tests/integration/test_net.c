@@ -143,7 +143,8 @@ static void fingerprints_that_are_none_are_refused(void **state)
     static const char *const bad[] = {"", "AB", "AB:CD", "zz:", "AB:CD:"};
     struct world *w = world_new(&(struct options){0});
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct net_transport_config config = {.role = NET_SERVER, .remote_ufrag = "abcd", .remote_pwd = "abcdefghijklmnopqrstuv"};
+        struct net_transport_config config = {
+            .role = NET_SERVER, .remote_ufrag = "abcd", .remote_pwd = "abcdefghijklmnopqrstuv"};
         struct net_transport *t = NULL;
         strcpy(config.remote_fingerprint, bad[i]);
         assert_int_equal(net_transport_new(w->server.net, &config, &t), ERR_INVAL);

@@ -16,9 +16,12 @@ struct check {
     bool controlled, nominate, unknown_attribute, no_fingerprint;
 };
 
-static const uint16_t attributes[] = {STUN_ATTRIBUTE_USERNAME,          STUN_ATTRIBUTE_MESSAGE_INTEGRITY,
-                                      STUN_ATTRIBUTE_ERROR_CODE,        STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES,
-                                      STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS, STUN_ATTRIBUTE_FINGERPRINT,
+static const uint16_t attributes[] = {STUN_ATTRIBUTE_USERNAME,
+                                      STUN_ATTRIBUTE_MESSAGE_INTEGRITY,
+                                      STUN_ATTRIBUTE_ERROR_CODE,
+                                      STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES,
+                                      STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS,
+                                      STUN_ATTRIBUTE_FINGERPRINT,
                                       0};
 
 /* Sends a check from `fd` and returns the error code of the answer: 0 success, −1 none. */
@@ -59,8 +62,8 @@ static int check_from(struct world *w, int fd, const struct check *c)
 /* A server transport and a username and password that fit it. */
 static struct check make_place(struct world *w, char *username, size_t cap)
 {
-    struct net_transport_config config = {.role = NET_SERVER, .user = &w->at_server[0], .remote_ufrag = "peer",
-                                          .remote_pwd = "abcdefghijklmnopqrstuv"};
+    struct net_transport_config config = {
+        .role = NET_SERVER, .user = &w->at_server[0], .remote_ufrag = "peer", .remote_pwd = "abcdefghijklmnopqrstuv"};
     strcpy(config.remote_fingerprint, net_fingerprint(w->client.net));
     assert_int_equal(net_transport_new(w->server.net, &config, &w->at_server[0].t), 0);
     snprintf(username, cap, "%s:peer", net_transport_ufrag(w->at_server[0].t));
@@ -224,7 +227,8 @@ struct relay {
     unsigned lose; /* bit k: the k-th datagram of the handshake, both directions counted together */
 };
 
-static void pass(struct relay *r, int from, int to, const struct sockaddr_storage *to_addr, struct sockaddr_storage *ret_from)
+static void pass(struct relay *r, int from, int to, const struct sockaddr_storage *to_addr,
+                 struct sockaddr_storage *ret_from)
 {
     uint8_t bytes[PACKET_CAPACITY];
     struct sockaddr_storage src;

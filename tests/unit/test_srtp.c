@@ -88,8 +88,8 @@ static void cross(enum seal_suite suite, enum seal_engine engine)
         unsigned which = i % 97 == 1 ? 1 : i % 53 == 2 ? 2 : 0;
         uint8_t header[SEAL_HEADER_MAX], payload[1400], a[CAP], b[CAP];
         uint8_t padding = random_u32() % 4 == 0 ? (uint8_t)random_u32() : 0;
-        size_t header_len = make_header(header, (uint16_t)first[which]++, ssrcs[which], random_u32() % 16,
-                                        random_u32() % 10, padding);
+        size_t header_len =
+            make_header(header, (uint16_t)first[which]++, ssrcs[which], random_u32() % 16, random_u32() % 10, padding);
         size_t payload_len = random_u32() % 7 == 0 ? random_u32() % 20 : random_u32() % 1200;
         for (size_t j = 0; j < payload_len; j++)
             payload[j] = (uint8_t)(i + j);
@@ -149,12 +149,24 @@ static void a_number_is_never_sealed_twice(void **state)
         int err;
     } rows[] = {
         {40000, ERR_RANGE}, /* the first number is below 32768 */
-        {100, 0},     {100, ERR_REPLAY}, {99, 0}, {99, ERR_REPLAY},
-        {105, 0},     {102, 0},          {102, ERR_REPLAY},
-        {32767, 0},   {65000, 0},        {65535, 0},
+        {100, 0},
+        {100, ERR_REPLAY},
+        {99, 0},
+        {99, ERR_REPLAY},
+        {105, 0},
+        {102, 0},
+        {102, ERR_REPLAY},
+        {32767, 0},
+        {65000, 0},
+        {65535, 0},
         {3, 0}, /* over the wrap, and back */
-        {65534, 0},   {65535, ERR_REPLAY}, {3, ERR_REPLAY}, {0, 0},
-        {300, 0},     {44, ERR_RANGE},   {45, 0}, /* 256 and 255 behind */
+        {65534, 0},
+        {65535, ERR_REPLAY},
+        {3, ERR_REPLAY},
+        {0, 0},
+        {300, 0},
+        {44, ERR_RANGE},
+        {45, 0}, /* 256 and 255 behind */
         {45, ERR_REPLAY},
     };
     struct seal_keys keys = make_keys(SEAL_GCM_128);
@@ -199,13 +211,15 @@ static void lengths_out_of_range_are_refused(void **state)
 {
     static const struct {
         size_t header_len, payload_len, cap;
-    } rows[] = {{8, 10, CAP}, {14, 10, CAP}, {SEAL_HEADER_MAX + 4, 10, CAP}, {12, CAP, CAP}, {12, 100, 112 + SEAL_TRAILER_MAX - 1}};
+    } rows[] = {
+        {8, 10, CAP}, {14, 10, CAP}, {SEAL_HEADER_MAX + 4, 10, CAP}, {12, CAP, CAP}, {12, 100, 112 + SEAL_TRAILER_MAX - 1}};
     static uint8_t bytes[CAP], out[CAP];
     struct seal_keys keys = make_keys(SEAL_GCM_128);
     struct seal *s = make(&keys, SEAL_AUTO);
     size_t n;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_int_equal(seal_rtp(s, bytes, rows[i].header_len, bytes, rows[i].payload_len, 0, out, rows[i].cap, &n), ERR_RANGE);
+        assert_int_equal(seal_rtp(s, bytes, rows[i].header_len, bytes, rows[i].payload_len, 0, out, rows[i].cap, &n),
+                         ERR_RANGE);
     assert_int_equal(seal_rtcp(s, bytes, 4, out, CAP, &n), ERR_RANGE);
     assert_int_equal(seal_rtcp(s, bytes, 10, out, CAP, &n), ERR_RANGE);
     seal_free(s);
