@@ -192,13 +192,12 @@ static void on_sockets(void *ctx, uint32_t events, int64_t now_us)
 static json_t *totals(const struct sim *s, int64_t now_us)
 {
     struct endpoint_status sum = {0}, one;
-    unsigned joined = 0, floor = 0;
+    unsigned joined = 0;
     int64_t gap = 0;
     json_t *list = json_array();
     for (unsigned i = 0; i < s->n; i++) {
         endpoint_status(s->endpoints[i], &one);
         joined += one.joined;
-        floor += one.has_floor;
         sum.rejoins += one.rejoins;
         sum.resumes += one.resumes;
         sum.sent.packets += one.sent.packets;

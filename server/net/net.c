@@ -24,7 +24,8 @@ int net_socket_new(struct net *n, int fd, struct net_transport *owner, struct ne
     struct net_socket *s = calloc(1, sizeof *s);
     int family = 0;
     socklen_t family_len = sizeof family;
-    if (!s || held_new(&s->held) || getsockname(fd, &name.sa, &len) ||
+    size_t held_bytes = owner ? NET_HELD_OWN_BYTES : NET_HELD_BYTES, held_runs = owner ? NET_HELD_OWN_RUNS : NET_HELD_RUNS;
+    if (!s || held_new(&s->held, held_bytes, held_runs) || getsockname(fd, &name.sa, &len) ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_len))
         goto fail;
     s->source.socket = s;

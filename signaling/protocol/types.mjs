@@ -48,7 +48,7 @@ const out = ["// Made by signaling/protocol/types.mjs from messages.schema.json.
 for (const key of Object.keys(defs)) {
   const text = typeOf(defs[key], "");
   if (defs[key].description) out.push(`/** ${defs[key].description} */`);
-  out.push(text.startsWith("{") ? `export interface ${nameOf(key)} ${text}` : `export type ${nameOf(key)} = ${text};`);
+  out.push(text.startsWith("{\n") && defs[key].type === "object" ? `export interface ${nameOf(key)} ${text}` : `export type ${nameOf(key)} = ${text};`);
 }
 out.push("export interface Requests {");
 for (const method of family("params"))

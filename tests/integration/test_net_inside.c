@@ -350,37 +350,65 @@ static void what_waits_for_a_full_socket_is_bounded(void **state)
     uint8_t h[20];
     unsigned accepted = 0;
     int err = 0;
-    while (!err && accepted < 2000) {
+    while (!err && accepted < 9000) {
         err = net_send_rtp(s->t, NET_PICTURE, h, rtp_header(h, (uint16_t)accepted, 77), payload, 1000, 0);
         send_flush(n);
         accepted += !err;
     }
     assert_int_equal(err, ERR_FULL);
-    assert_true(accepted > 400 && accepted <= NET_HELD_BYTES / 1000);
+    assert_true(accepted > 3000 && accepted <= NET_HELD_BYTES / 1000);
     assert_int_equal(net_stats(n)->drops[NET_DROP_SEND_FULL], 1);
     world_free(w);
 }
 
-static void what_is_sent_of_the_waiting_leaves_the_rest_whole(void **state)
+static void put(struct net_held *h, uint8_t value, bool fits)
+{
+    uint8_t bytes[10];
+    memset(bytes, value, sizeof bytes);
+    assert_int_equal(held_put(h, &(struct net_run){.bytes = bytes, .len = sizeof bytes, .count = value}), fits);
+}
+
+static void what_waits_keeps_its_order_while_it_comes_and_goes(void **state)
 {
     struct net_held h;
-    assert_int_equal(held_new(&h), 0);
-    h.n_bytes = h.n_runs = 0;
-    for (uint8_t i = 0; i < 5; i++) {
-        h.runs[h.n_runs++] = (struct net_run){.bytes = h.bytes + h.n_bytes, .len = 10U + i, .count = i};
-        memset(h.bytes + h.n_bytes, i, 10U + i);
-        h.n_bytes += 10U + i;
+    assert_int_equal(held_new(&h, 35, 4), 0);
+    uint8_t in = 0, out = 0;
+    for (int round = 0; round < 20; round++) {
+        put(&h, in++, true);
+        put(&h, in++, true);
+        put(&h, in++, true);
+        put(&h, 99, false); /* bytes */
+        for (unsigned take = 1 + (unsigned)round % 3, i = 0; i < 3; i += take, take = 3 - i) {
+            for (unsigned k = 0; k < take; k++, out++) {
+                const struct net_run *r = &h.runs[h.first + k];
+                assert_int_equal(r->count, out);
+                for (uint32_t j = 0; j < r->len; j++)
+                    assert_int_equal(r->bytes[j], out);
+            }
+            held_take(&h, take);
+        }
     }
+    assert_int_equal(h.n_runs + h.n_bytes + h.first, 0);
+    held_free(&h);
+}
+
+static void what_waits_moves_up_when_its_end_is_reached(void **state)
+{
+    struct net_held h;
+    assert_int_equal(held_new(&h, 35, 3), 0);
+    put(&h, 0, true);
+    put(&h, 1, true);
+    put(&h, 2, true);
     held_take(&h, 2);
-    assert_int_equal(h.n_runs, 3);
-    assert_int_equal(h.n_bytes, 12 + 13 + 14);
+    put(&h, 3, true);
+    put(&h, 4, true);
+    put(&h, 99, false);
     for (uint8_t i = 0; i < 3; i++) {
-        assert_int_equal(h.runs[i].count, i + 2);
-        for (uint32_t j = 0; j < h.runs[i].len; j++)
-            assert_int_equal(h.runs[i].bytes[j], i + 2);
+        const struct net_run *r = &h.runs[h.first + i];
+        assert_int_equal(r->count, i + 2);
+        assert_int_equal(r->bytes[0], i + 2);
+        assert_int_equal(r->bytes[9], i + 2);
     }
-    held_take(&h, 3);
-    assert_int_equal(h.n_runs + h.n_bytes, 0);
     held_free(&h);
 }
 
@@ -437,7 +465,8 @@ int main(void)
         cmocka_unit_test(a_bad_message_is_skipped_and_the_batch_goes_on),
         cmocka_unit_test(packets_wait_in_order_for_a_full_socket),
         cmocka_unit_test(what_waits_for_a_full_socket_is_bounded),
-        cmocka_unit_test(what_is_sent_of_the_waiting_leaves_the_rest_whole),
+        cmocka_unit_test(what_waits_keeps_its_order_while_it_comes_and_goes),
+        cmocka_unit_test(what_waits_moves_up_when_its_end_is_reached),
         cmocka_unit_test(a_long_burst_becomes_runs_the_kernel_takes),
         cmocka_unit_test(an_empty_pool_drops_and_recovers),
     };

@@ -1,0 +1,22 @@
+// Mounts a receive slot's element, or shows a track of our own.
+import { useEffect, useRef } from 'preact/hooks';
+import type { PictureView } from '../media/view';
+
+export function Picture({ view, shown }: { view: PictureView; shown: boolean }) {
+    const host = useRef<HTMLDivElement>(null);
+    useEffect(() => {
+        host.current?.append(view.root);
+        return () => view.root.remove();
+    }, [view]);
+    return <div class={`picture ${shown && view.hasPicture.value ? '' : 'covered'}`} ref={host} />;
+}
+
+export function OwnPicture({ track, label, slot }: { track: MediaStreamTrack; label: string; slot?: string }) {
+    const ref = useRef<HTMLVideoElement>(null);
+    useEffect(() => {
+        if (ref.current === null) return;
+        ref.current.srcObject = new MediaStream([track]);
+        void ref.current.play().catch(() => undefined);
+    }, [track]);
+    return <video class="own-picture" ref={ref} muted autoplay playsInline aria-label={label} data-own={slot} />;
+}

@@ -1,0 +1,79 @@
+// What is going on with me, in one sentence; more urgent things push the others out.
+import { Info, Mic, MicOff, TriangleAlert, WifiOff, X } from 'lucide-preact';
+import { sentence, words } from '../i18n';
+import type { Message, Room } from '../state/room';
+import { lineState } from './TopBar';
+import { Button, type Icon } from './ui';
+
+interface Line {
+    tone: 'jade' | 'amber' | 'gold' | 'plain' | 'cinnabar';
+    icon: Icon;
+    text: string;
+    action?: { words: string; run: () => void };
+}
+
+function mine(room: Room): Line {
+    const w = words.value.room;
+    if (room.holdsFloor.value && !room.hasMicrophone.value)
+        return { tone: 'gold', icon: MicOff, text: w.floorNoMicrophone, action: { words: w.micTurnOn, run: () => void room.setMicrophone(true) } };
+    if (room.me.value?.second) return { tone: 'plain', icon: Info, text: w.second };
+    if (room.holdsFloor.value && room.microphoneOpen.value) return { tone: 'cinnabar', icon: Mic, text: `${w.state.floor}. ${w.state.open}.` };
+    if (room.microphoneOpen.value) return { tone: 'jade', icon: Mic, text: w.state.open };
+    if (!room.hasMicrophone.value) return { tone: 'plain', icon: MicOff, text: w.state.listening };
+    return { tone: 'plain', icon: MicOff, text: w.state.muted };
+}
+
+function current(room: Room): Line {
+    const w = words.value.room.state;
+    const state = lineState(room);
+    if (state === 'reconnecting' || state === 'mediaBack') return { tone: 'amber', icon: WifiOff, text: w[state] };
+    if (state === 'weak' || state === 'poor') return { tone: 'amber', icon: TriangleAlert, text: w[state] };
+    return mine(room);
+}
+
+export function StateLine({ room }: { room: Room }) {
+    const line = current(room);
+    return (
+        <p class={`state-line ${line.tone}`} role="status">
+            <line.icon size={18} aria-hidden="true" />
+            <span>{line.text}</span>
+            {line.action !== undefined && (
+                <Button size="small" onClick={line.action.run}>
+                    {line.action.words}
+                </Button>
+            )}
+        </p>
+    );
+}
+
+function text(message: Message, room: Room): string {
+    const w = words.value.room;
+    switch (message.kind) {
+        case 'refusal':
+            return sentence(message.refusal);
+        case 'device':
+            return `${w.device[message.what]}: ${w.device[message.problem]}`;
+        case 'muted':
+            return w.says.muted;
+        case 'floor':
+            return room.hasMicrophone.value ? w.says.floor : w.says.floorNoMic;
+        case 'floor-ended':
+            return w.says.floorEnded;
+    }
+}
+
+/** Said once, gone by itself: a refusal, a mute, the floor. */
+export function Said({ room }: { room: Room }) {
+    const message = room.message.value;
+    const tone = message === null ? '' : message.kind === 'floor' ? 'cinnabar' : message.kind === 'refusal' || message.kind === 'device' ? 'amber' : '';
+    return (
+        <div class="said" aria-live="assertive">
+            {message !== null && (
+                <p class={`toast ${tone}`}>
+                    <span>{text(message, room)}</span>
+                    <Button icon={X} tone="quiet" size="small" label={words.value.close} onClick={() => room.dismiss()} />
+                </p>
+            )}
+        </div>
+    );
+}

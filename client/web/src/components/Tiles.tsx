@@ -1,0 +1,102 @@
+// The strip: our own picture, then the tiles. A tile keeps its element; who is in it is said by the server.
+import { CameraOff, Hand, MicOff, WifiOff } from 'lucide-preact';
+import { words } from '../i18n';
+import type { BriefingState, Endpoint } from '../protocol.gen';
+import type { PictureView } from '../media/view';
+import type { Room } from '../state/room';
+import { endpointOf, shownName } from '../state/select';
+import { OwnPicture, Picture } from './Picture';
+import { SpeakingMark } from './Stage';
+
+export function weakLine(room: Room, number: number): boolean {
+    return (room.lines.value.find((line) => line.number === number)?.loss_permille ?? 0) >= 25;
+}
+
+function Marks({ room, endpoint, hand }: { room: Room; endpoint: Endpoint; hand: boolean }) {
+    const w = words.value.room;
+    return (
+        <span class="tile-marks">
+            {weakLine(room, endpoint.number) && (
+                <span class="mark amber" title={w.state.weak}>
+                    <WifiOff size={13} aria-hidden="true" />
+                </span>
+            )}
+            {hand && (
+                <span class="mark gold" title={w.handUp}>
+                    <Hand size={13} aria-hidden="true" />
+                    <span class="hidden-words">{w.handUp}</span>
+                </span>
+            )}
+        </span>
+    );
+}
+
+function Tile({ room, state, view, number }: { room: Room; state: BriefingState; view: PictureView; number: number }) {
+    const w = words.value.room;
+    const endpoint = endpointOf(state, number);
+    const slot = room.media.slots.value.get(view.name as `tile${number}`);
+    const arrived = slot !== undefined && slot.number === number && endpoint?.camera === true;
+    const hand = state.hands.some((one) => one.number === number);
+    const speaking = endpoint !== undefined && room.speaker.value === number && endpoint.microphone;
+    return (
+        <div class={`tile ${endpoint === undefined ? 'vacant' : ''} ${hand ? 'waiting' : ''} ${speaking ? 'speaking' : ''}`} role="listitem" aria-label={endpoint && shownName(endpoint)}>
+            <Picture view={view} shown={arrived} />
+            {endpoint !== undefined && (
+                <>
+                    {!arrived && (
+                        <span class="tile-nothing">
+                            <CameraOff size={18} aria-hidden="true" />
+                            <span class="hidden-words">{w.noPicture}</span>
+                        </span>
+                    )}
+                    <Marks room={room} endpoint={endpoint} hand={hand} />
+                    <span class="tile-name">
+                        <SpeakingMark speaking={speaking} open={endpoint.microphone} />
+                        {shownName(endpoint)}
+                    </span>
+                </>
+            )}
+        </div>
+    );
+}
+
+export function OwnTile({ room }: { room: Room }) {
+    const w = words.value.room;
+    const track = room.cameraTrack.value;
+    const hand = room.handUp.value;
+    return (
+        <div class={`tile own ${hand ? 'waiting' : ''} ${room.microphoneOpen.value ? 'open' : ''}`} role="listitem" aria-label={w.yourRoom}>
+            {track !== null ? (
+                <OwnPicture track={track} label={w.yourRoom} slot="tile" />
+            ) : (
+                <span class="tile-nothing">
+                    <CameraOff size={18} aria-hidden="true" />
+                </span>
+            )}
+            <span class="tile-marks">
+                {!room.microphoneOpen.value && (
+                    <span class="mark" title={w.microphoneClosed}>
+                        <MicOff size={13} aria-hidden="true" />
+                    </span>
+                )}
+                {hand && (
+                    <span class="mark gold" title={w.handUp}>
+                        <Hand size={13} aria-hidden="true" />
+                    </span>
+                )}
+            </span>
+            <span class="tile-name">{w.yourRoom}</span>
+        </div>
+    );
+}
+
+export function Strip({ room, state }: { room: Room; state: BriefingState }) {
+    return (
+        <div class="strip" role="list" aria-label={words.value.room.tiles}>
+            <OwnTile room={room} />
+            {room.media.tiles.map((view, i) => (
+                <Tile key={view.name} room={room} state={state} view={view} number={room.tileNumbers.value[i] ?? 0} />
+            ))}
+        </div>
+    );
+}

@@ -1,0 +1,87 @@
+// The room's header: which briefing, is it recorded, who is here, how is the line, what time it is.
+import { Circle, CircleCheck, LogOut, TriangleAlert, Users, Wifi, WifiOff } from 'lucide-preact';
+import { judgeLiveLine } from '../devices/judge';
+import { timecode, words } from '../i18n';
+import type { BriefingState } from '../protocol.gen';
+import type { Room } from '../state/room';
+import { unitsPresent } from '../state/select';
+import { useNow } from './hooks';
+import { LanguageSwitch, Pill } from './ui';
+
+export function RecordingPill({ room, state }: { room: Room; state: BriefingState }) {
+    const w = words.value.room;
+    const recorder = room.recorder.value;
+    if (!state.recording) return null;
+    if (recorder !== null && !recorder.healthy)
+        return (
+            <Pill tone="amber" icon={TriangleAlert} title={w.recordProblem}>
+                {w.recordFailing}
+            </Pill>
+        );
+    const confirmed = recorder !== null && recorder.synced_s > 0;
+    return (
+        <span class={`pill cinnabar recording ${confirmed ? 'confirmed' : ''}`} title={confirmed ? w.recordSaved(timecode(recorder.synced_s)) : w.recordStarting}>
+            <Circle size={8} fill="currentColor" aria-hidden="true" />
+            <span class="long">{confirmed ? w.recording : w.recordStarting}</span>
+            <span class="short">{w.recordingShort}</span>
+            {confirmed && <span class="long saved">{timecode(recorder.synced_s)}</span>}
+        </span>
+    );
+}
+
+export type LineState = 'good' | 'weak' | 'poor' | 'reconnecting' | 'mediaBack' | 'connecting';
+
+export function lineState(room: Room): LineState {
+    const connection = room.media.connection.value;
+    if (room.link.value === 'waiting') return 'reconnecting';
+    if (connection === 'new' || (connection === 'connecting' && room.media.slots.value.size === 0)) return 'connecting';
+    if (connection !== 'connected') return 'mediaBack';
+    const line = room.line.value;
+    return line === null ? 'good' : judgeLiveLine(line.loss_permille, line.rtt_ms);
+}
+
+function LinePill({ room }: { room: Room }) {
+    const w = words.value.room.state;
+    const state = lineState(room);
+    const line = room.line.value;
+    const figures = line === null ? '' : `${words.value.megabits(line.receive_bps)} ↓ · ${words.value.megabits(line.send_bps)} ↑ · ${line.rtt_ms} ms`;
+    if (state === 'good')
+        return (
+            <Pill tone="jade" icon={CircleCheck} title={figures}>
+                {w.good}
+            </Pill>
+        );
+    const short = w[state].split(/[:.]/)[0] ?? '';
+    return (
+        <Pill tone="amber" icon={state === 'weak' || state === 'poor' ? Wifi : WifiOff} title={`${w[state]} ${figures}`}>
+            {short}
+        </Pill>
+    );
+}
+
+export function TopBar({ room, state, units, onLeave }: { room: Room; state: BriefingState; units: number; onLeave: () => void }) {
+    const w = words.value.room;
+    const now = useNow(1000, () => room.socket.clock.now());
+    const weak = room.lines.value.filter((line) => line.loss_permille >= 25).length;
+    return (
+        <header class="room-header">
+            <h1 title={state.title}>{state.title}</h1>
+            <RecordingPill room={room} state={state} />
+            <span class="grow" />
+            <Pill icon={Users}>{w.units(unitsPresent(state), units)}</Pill>
+            {weak > 0 && (
+                <Pill tone="amber" icon={TriangleAlert}>
+                    {w.weakLines(weak)}
+                </Pill>
+            )}
+            <LinePill room={room} />
+            <LanguageSwitch />
+            <button type="button" class="leave-small" aria-label={w.leave} title={w.leave} onClick={onLeave}>
+                <LogOut size={18} aria-hidden="true" />
+            </button>
+            <time class="clock" title={w.clock}>
+                {words.value.clock(new Date(now))}
+            </time>
+        </header>
+    );
+}

@@ -1,0 +1,104 @@
+// One peer connection: one offer in the protocol's order, one answer. What is in a slot is the server's decision and comes
+// by the notice `slots`; here a slot is a place in the offer.
+import type { ResultOffer } from '../protocol.gen';
+
+export interface Outgoing {
+    microphone: MediaStreamTrack | null;
+    camera: MediaStreamTrack | null;
+    screen: MediaStreamTrack | null;
+}
+
+export type SoundName = 'stage-sound' | 'sound1' | 'sound2' | 'sound3';
+export type PictureName = 'stage' | 'screen' | `tile${number}`;
+export type SlotName = SoundName | PictureName;
+
+export interface ReceiveHandlers {
+    sound(name: SoundName, track: MediaStreamTrack): void;
+    picture(name: PictureName, track: MediaStreamTrack): void;
+    state(state: RTCPeerConnectionState): void;
+}
+
+const sounds: readonly SoundName[] = ['sound1', 'sound2', 'sound3'];
+
+/** Simulcast layers, lowest first. Chromium sends the top one of three only from 960 × 540 up, of two from 480 × 270. */
+export function layersFor(width: number, height: number): RTCRtpEncodingParameters[] {
+    const three: RTCRtpEncodingParameters[] = [
+        { rid: 'l', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+        { rid: 'm', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+        { rid: 'h', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+    ];
+    if (width >= 960 && height >= 540) return three;
+    if (width >= 480 && height >= 270)
+        return [
+            { rid: 'l', scaleResolutionDownBy: 2, maxBitrate: 180_000 },
+            { rid: 'm', scaleResolutionDownBy: 1, maxBitrate: 600_000 },
+        ];
+    return [{ rid: 'l', scaleResolutionDownBy: 1, maxBitrate: 250_000 }];
+}
+
+function cameraLayers(track: MediaStreamTrack | null): RTCRtpEncodingParameters[] {
+    const { width = 1280, height = 720 } = track?.getSettings() ?? {};
+    return layersFor(Math.max(width, height), Math.min(width, height));
+}
+
+export class Peer {
+    readonly connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+    private readonly microphone: RTCRtpTransceiver;
+    private readonly camera: RTCRtpTransceiver;
+    private readonly screen: RTCRtpTransceiver;
+    private readonly receivers: Array<[SlotName, RTCRtpTransceiver]> = [];
+
+    constructor(outgoing: Outgoing, tiles: number, private readonly handlers: ReceiveHandlers) {
+        const pc = this.connection;
+        this.microphone = pc.addTransceiver(outgoing.microphone ?? 'audio', { direction: 'sendonly' });
+        this.camera = pc.addTransceiver(outgoing.camera ?? 'video', { direction: 'sendonly', sendEncodings: cameraLayers(outgoing.camera) });
+        this.screen = pc.addTransceiver(outgoing.screen ?? 'video', {
+            direction: 'sendonly',
+            sendEncodings: [{ maxBitrate: 2_500_000, maxFramerate: 15 }],
+        });
+        this.receive('stage-sound', 'audio');
+        this.receive('stage', 'video');
+        this.receive('screen', 'video');
+        for (const name of sounds) this.receive(name, 'audio');
+        for (let i = 0; i < tiles; i++) this.receive(`tile${i}`, 'video');
+        pc.addEventListener('connectionstatechange', () => handlers.state(pc.connectionState));
+        pc.addEventListener('track', (event) => this.arrived(event));
+    }
+
+    /** Offers, and takes the server's answer. Candidates are the server's alone (ICE-lite), so nothing is gathered first. */
+    async connect(exchange: (sdp: string) => Promise<ResultOffer>): Promise<void> {
+        const pc = this.connection;
+        const offer = await pc.createOffer();
+        await pc.setLocalDescription(offer);
+        const answer = await exchange(pc.localDescription?.sdp ?? offer.sdp ?? '');
+        if (pc.signalingState === 'closed') return;
+        await pc.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+    }
+
+    /** mid → place, once offered. */
+    places(): Map<string, SlotName> {
+        const map = new Map<string, SlotName>();
+        for (const [name, transceiver] of this.receivers) if (transceiver.mid !== null) map.set(transceiver.mid, name);
+        return map;
+    }
+
+    replace(kind: keyof Outgoing, track: MediaStreamTrack | null): Promise<void> {
+        return this[kind].sender.replaceTrack(track);
+    }
+
+    close(): void {
+        this.connection.close();
+    }
+
+    private receive(name: SlotName, kind: 'audio' | 'video'): void {
+        this.receivers.push([name, this.connection.addTransceiver(kind, { direction: 'recvonly' })]);
+    }
+
+    private arrived(event: RTCTrackEvent): void {
+        const found = this.receivers.find(([, transceiver]) => transceiver === event.transceiver);
+        if (found === undefined) return;
+        const [name] = found;
+        if (event.track.kind === 'audio') this.handlers.sound(name as SoundName, event.track);
+        else this.handlers.picture(name as PictureName, event.track);
+    }
+}
