@@ -212,7 +212,7 @@ void http_answer_code(struct http_call *call, int status, const char *code)
 {
     if (status >= 400)
         call->s->counts[COUNT_BAD_REQUESTS]++;
-    http_answer_json(call, status, error_json(signaling_refusal(code)));
+    http_answer_json(call, status, error_json(refusal_find(code)));
 }
 
 const struct identity *http_call_identity(const struct http_call *call)
@@ -406,7 +406,7 @@ static int begin(struct conn *c, struct lws *wsi, const char *path)
     if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0 || strlen(path) >= sizeof call->path ||
         bytes > DISCARD_BYTES || length[0] == '-') {
         call->close_after = true; /* what follows can't be told apart from the next request */
-        http_answer_code(call, bytes > DISCARD_BYTES ? 413 : 400, bytes > DISCARD_BYTES ? "too-large" : "bad-request");
+        http_answer_code(call, bytes > DISCARD_BYTES ? 413 : 400, bytes > DISCARD_BYTES ? "too-big" : "bad-params");
         return 0;
     }
     call->wants_body = bytes > 0;
@@ -441,7 +441,7 @@ static int body_complete(struct conn *c)
     if (!call || call->answered || !call->wants_body)
         return 0;
     if (call->body_too_large)
-        http_answer_code(call, 413, "too-large");
+        http_answer_code(call, 413, "too-big");
     else
         http_route(call);
     return 0;
@@ -465,7 +465,7 @@ static int refuse_upgrade(struct lws *wsi, int status, const struct refusal *why
 static int confirm_upgrade(struct conn *c, struct lws *wsi, const char *to)
 {
     int status = 400;
-    const struct refusal *why = signaling_refusal("bad-request"); /* h2c */
+    const struct refusal *why = refusal_find("bad-params"); /* h2c */
     if (to && strcmp(to, "websocket") == 0)
         why = ws_confirm(c, wsi, &status);
     if (!why)

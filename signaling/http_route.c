@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "signaling/http_text.h"
+#include "signaling/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,13 +47,13 @@ static const char *body_schema(const char *path)
 /* NULL when it is no JSON within limits; `ret_code` says why. */
 static json_t *body_parse(const struct http_call *call, const char *path, const char **ret_code)
 {
-    *ret_code = "not-json";
+    *ret_code = "bad-json";
     if (!json_depth_fits(call->body, call->body_len, JSON_DEPTH_MAX))
         return NULL;
     json_t *body = json_loadb(call->body, call->body_len, JSON_REJECT_DUPLICATES, NULL);
     const char *schema = body_schema(path);
     if (body && schema && schema_check(call->s->schema, schema, body, NULL) != 0) {
-        *ret_code = "bad-request";
+        *ret_code = "bad-params";
         json_decref(body);
         return NULL;
     }
@@ -86,7 +87,7 @@ static void to_owner(struct http_call *call, const char *path, const json_t *bod
         if (call->method == HTTP_GET || call->method == HTTP_HEAD)
             http_recording_file(call, briefing, name + strlen("/files/"));
         else
-            http_answer_code(call, 405, "bad-method");
+            http_answer_code(call, 405, "unknown-method");
         return;
     }
     call->handed = true;
@@ -97,12 +98,12 @@ static void api(struct http_call *call, const char *path)
 {
     bool changes = call->method == HTTP_POST || call->method == HTTP_DELETE;
     if (call->method == HTTP_OTHER) {
-        http_answer_code(call, 405, "bad-method");
+        http_answer_code(call, 405, "unknown-method");
         return;
     }
     if (changes && call->origin && !origin_is_host(call->origin, call->host, call->conn->tls)) {
         call->s->counts[COUNT_FOREIGN_ORIGIN]++;
-        http_answer_code(call, 403, "foreign-origin");
+        http_answer_code(call, 403, "bad-origin");
         return;
     }
     if (call->authorization && !call->conn->loopback) {
@@ -110,13 +111,13 @@ static void api(struct http_call *call, const char *path)
         return;
     }
     if (call->body && !is_json(call->content_type)) {
-        http_answer_code(call, 415, "not-json");
+        http_answer_code(call, 415, "bad-json");
         return;
     }
     const char *code;
     json_t *body = call->body ? body_parse(call, path, &code) : NULL;
     if ((call->body && !body) || (!call->body && call->method == HTTP_POST && body_schema(path))) {
-        http_answer_code(call, 400, call->body ? code : "bad-request");
+        http_answer_code(call, 400, call->body ? code : "bad-params");
         return;
     }
     call->has_identity = http_identify(call);
@@ -197,7 +198,7 @@ void http_route(struct http_call *call)
     else if (strncmp(path, API, strlen(API)) == 0)
         api(call, path + strlen(API));
     else if (!reads)
-        http_answer_code(call, 405, "bad-method");
+        http_answer_code(call, 405, "unknown-method");
     else if (strcmp(path, "/healthz") == 0)
         http_answer_json(call, 200, json_pack("{s:b}", "ok", 1));
     else if (strcmp(path, "/metrics") == 0)

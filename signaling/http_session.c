@@ -114,22 +114,14 @@ static void session_make(struct http_call *call, bool tls)
 
 /* ---- logins that don't exist are locked like those that do ---- */
 
-#define GHOSTS 256
-static struct ghost {
-    uint8_t hash[16];
-    unsigned failures;
-    int64_t locked_until_ms;
-} ghosts[GHOSTS]; /* the loop's thread alone; an old one gives way to a new one */
-static unsigned next_ghost;
-
-static struct ghost *ghost_find(const char *login)
+static struct ghost *ghost_find(struct signaling *s, const char *login)
 {
     uint8_t hash[16];
     crypto_generichash(hash, sizeof hash, (const uint8_t *)login, strlen(login), NULL, 0);
-    for (size_t i = 0; i < GHOSTS; i++)
-        if (memcmp(ghosts[i].hash, hash, sizeof hash) == 0)
-            return &ghosts[i];
-    struct ghost *g = &ghosts[next_ghost++ % GHOSTS];
+    for (size_t i = 0; i < GHOSTS_MAX; i++)
+        if (memcmp(s->ghosts[i].hash, hash, sizeof hash) == 0)
+            return &s->ghosts[i];
+    struct ghost *g = &s->ghosts[s->next_ghost++ % GHOSTS_MAX]; /* an old one gives way */
     *g = (struct ghost){0};
     memcpy(g->hash, hash, sizeof hash);
     return g;
@@ -139,7 +131,8 @@ static bool ghost_failed(struct ghost *g)
 {
     if (++g->failures < STORE_FAILURES_MAX)
         return false;
-    *g = (struct ghost){.locked_until_ms = now_ms() + STORE_LOCK_MS, .failures = 0};
+    g->failures = 0;
+    g->locked_until_ms = now_ms() + STORE_LOCK_MS;
     return true;
 }
 
@@ -148,7 +141,7 @@ static bool login_locked(struct signaling *s, const char *login)
     struct store_account account;
     if (store_account_find(s->store, login, &account) == 0)
         return store_account_locked(&account, now_ms());
-    return ghost_find(login)->locked_until_ms > now_ms();
+    return ghost_find(s, login)->locked_until_ms > now_ms();
 }
 
 /* ---- password ---- */
@@ -175,7 +168,7 @@ static void login_failed(struct http_call *call, const char *login)
     bool locked = false;
     call->s->counts[COUNT_LOGINS_FAILED]++;
     if (store_login_failed(call->s->store, login, now_ms(), &locked) == ERR_NOTFOUND)
-        locked = ghost_failed(ghost_find(login));
+        locked = ghost_failed(ghost_find(call->s, login));
     log_warn("signaling", "login failed login=%.63s address=%s locked=%d", login, call->conn ? call->conn->address : "-",
              locked);
     http_answer_code(call, locked ? 423 : 401, locked ? "locked" : "wrong-password");
@@ -217,7 +210,7 @@ static void session_by_password(struct http_call *call, const json_t *body)
         return;
     }
     if (!login_begin(call)) {
-        http_answer_code(call, 429, "too-many");
+        http_answer_code(call, 429, "too-fast");
         return;
     }
     bool known = store_account_find(call->s->store, login, &account) == 0;
@@ -294,7 +287,7 @@ static void first_hashed(void *ctx, bool ok, const char *hash)
         return;
     }
     if (account_fill(call->kept, hash, ROLE_ADMINISTRATOR, &account) != 0) {
-        http_answer_code(call, 422, "bad-request");
+        http_answer_code(call, 422, "bad-params");
         return;
     }
     if (store_token_used(store, nonce)) {
@@ -352,7 +345,7 @@ static void account_hashed(void *ctx, bool ok, const char *hash)
     enum role role = ROLE_OBSERVER;
     if (role_parse(json_string_value(json_object_get(call->kept, "role")), &role) != 0 ||
         account_fill(call->kept, hash, role, &account) != 0)
-        http_answer_code(call, 422, "bad-request");
+        http_answer_code(call, 422, "bad-params");
     else if (!ok)
         http_answer_code(call, 503, "busy");
     else if (store_account_add(call->s->store, &account, account_stored, call) != 0)
@@ -397,7 +390,7 @@ void http_accounts(struct http_call *call, const char *rest, const json_t *body)
     else if (call->who.role != ROLE_ADMINISTRATOR)
         http_answer_code(call, 403, "not-allowed");
     else if (call->method != HTTP_POST)
-        http_answer_code(call, 405, "bad-method");
+        http_answer_code(call, 405, "unknown-method");
     else if (!*rest)
         account_add(call, body);
     else if (sscanf(rest, "/%63[^/]/%7[a-z]", login, end) != 2 || strcmp(end, "unlock") != 0)
@@ -431,7 +424,7 @@ void http_session(struct http_call *call, const char *rest, const json_t *body)
     else if (strcmp(rest, "/first") == 0 && post)
         session_first(call, body);
     else if (*rest)
-        http_answer_code(call, post ? 404 : 405, post ? "not-found" : "bad-method");
+        http_answer_code(call, post ? 404 : 405, post ? "not-found" : "unknown-method");
     else if (post)
         session_by_password(call, body);
     else if (call->method == HTTP_DELETE)

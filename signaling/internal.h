@@ -14,7 +14,6 @@
 #define API "/api/v1/"
 #define SUBPROTOCOL "giaoban.1"
 #define SESSION_MS (12 * 3600 * 1000LL)
-#define JSON_DEPTH_MAX 16
 #define COOKIE_NAME_MAX 40
 #define WRITE_BYTES (64 * 1024) /* at most this much of one body a turn */
 
@@ -55,6 +54,14 @@ struct source {
     unsigned sockets, logins; /* logins: passwords being checked */
 };
 
+/* A login that does not exist and its failures. */
+struct ghost {
+    uint8_t hash[16];
+    unsigned failures;
+    int64_t locked_until_ms;
+};
+#define GHOSTS_MAX 256
+
 struct watch {
     struct watch *next;
     int fd;
@@ -90,12 +97,11 @@ struct signaling {
     unsigned sockets;
     struct http_call *calls; /* all, so that signaling_free() finds those that wait for an answer */
     struct passwords *passwords;
+    struct ghost ghosts[GHOSTS_MAX];
+    unsigned next_ghost;
     int web_fd, recordings_fd; /* directories; -1: none */
     uint64_t counts[COUNTS];
 };
-
-/* refusals.c */
-const struct refusal *signaling_refusal(const char *code);
 
 /* listen.c */
 void listeners_free(struct signaling *s);

@@ -7,6 +7,7 @@
 #include "signaling/bucket.h"
 #include "signaling/http.h"
 #include "signaling/http_text.h"
+#include "signaling/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ static int peer_writable(struct ws_peer *p)
 static void strike(struct ws_peer *p, int64_t id, const char *code)
 {
     p->s->counts[COUNT_BAD_MESSAGES]++;
-    signaling_refuse(p, id, signaling_refusal(code));
+    signaling_refuse(p, id, refusal_find(code));
     if (bucket_take(&p->strikes, clock_now_us()))
         return;
     p->s->counts[COUNT_ABUSIVE_PEERS]++;
@@ -247,54 +248,26 @@ static bool rate_allows(struct ws_peer *p, const char *method)
     return allowed;
 }
 
-static void handle_request(struct ws_peer *p, int64_t id, const char *method, const json_t *params)
+static void handle_message(struct ws_peer *p)
 {
-    char definition[64], where[SCHEMA_PATH_MAX];
-    snprintf(definition, sizeof definition, "params.%.48s", method);
-    if (!schema_has(p->s->schema, definition)) {
-        strike(p, id, "unknown-method");
-    } else if (schema_check(p->s->schema, definition, params, where) != 0) {
-        log_info("signaling", "bad params address=%s method=%s %s", p->conn->address, method, where);
-        strike(p, id, "bad-request");
-    } else if (!p->known && strcmp(method, "hello") != 0) {
-        strike(p, id, "hello-first");
+    struct request r;
+    char where[SCHEMA_PATH_MAX];
+    p->s->counts[COUNT_MESSAGES]++;
+    const char *code = request_parse(p->s->schema, p->message, p->message_len, &r, where);
+    if (code) {
+        log_info("signaling", "refused address=%s code=%s %s", p->conn->address, code, where);
+        strike(p, r.id, code);
+    } else if (!rate_allows(p, r.method)) {
+        strike(p, r.id, "too-fast");
+    } else if (!p->known && strcmp(r.method, "hello") != 0) {
+        strike(p, r.id, "hello-first");
     } else {
         if (!p->known)
             lws_set_timeout(p->wsi, NO_PENDING_TIMEOUT, 0);
         p->known = true;
-        p->s->ops.request(p->s->ctx, p, id, method, params);
+        p->s->ops.request(p->s->ctx, p, r.id, r.method, r.params);
     }
-}
-
-/* {"id","method","params"} and nothing else. */
-static bool is_request(const json_t *message, int64_t *ret_id, const char **ret_method, const json_t **ret_params)
-{
-    const json_t *id = json_object_get(message, "id");
-    *ret_id = json_is_integer(id) && json_integer_value(id) > 0 ? json_integer_value(id) : 0;
-    *ret_method = json_string_value(json_object_get(message, "method"));
-    *ret_params = json_object_get(message, "params");
-    return *ret_id > 0 && *ret_id <= (int64_t)1 << 53 && *ret_method && json_is_object(*ret_params) &&
-           json_object_size(message) == 3;
-}
-
-static void handle_message(struct ws_peer *p)
-{
-    p->s->counts[COUNT_MESSAGES]++;
-    json_t *message = json_depth_fits(p->message, p->message_len, JSON_DEPTH_MAX)
-                          ? json_loadb(p->message, p->message_len, JSON_REJECT_DUPLICATES, NULL)
-                          : NULL;
-    int64_t id = 0;
-    const char *method;
-    const json_t *params;
-    if (!message)
-        strike(p, 0, "not-json");
-    else if (!is_request(message, &id, &method, &params))
-        strike(p, id, "bad-request");
-    else if (!rate_allows(p, method))
-        strike(p, id, "too-many");
-    else
-        handle_request(p, id, method, params);
-    json_decref(message);
+    request_clear(&r);
 }
 
 /* Frames of one message; what is beyond the limit is dropped as it comes. Nonzero closes. */
@@ -325,7 +298,7 @@ static int peer_received(struct ws_peer *p, struct lws *wsi, const char *bytes, 
     if (coming || !lws_is_final_fragment(wsi))
         return 0;
     if (p->oversized)
-        strike(p, 0, "too-large");
+        strike(p, 0, "too-big");
     else
         handle_message(p);
     free(p->message); /* most are small, offers are not: idle peers keep nothing */
@@ -375,21 +348,21 @@ const struct refusal *ws_confirm(struct conn *c, struct lws *wsi, int *ret_statu
     lws_hdr_copy(wsi, host, sizeof host, WSI_TOKEN_HOST);
     *ret_status = 404;
     if (strcmp(uri, API "ws") != 0)
-        return signaling_refusal("not-found");
+        return refusal_find("not-found");
     *ret_status = 403;
     if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) > 0 && !origin_is_host(origin, host, c->tls)) {
         c->s->counts[COUNT_FOREIGN_ORIGIN]++;
-        return signaling_refusal("foreign-origin");
+        return refusal_find("bad-origin");
     }
     *ret_status = 400;
     if (!offers_subprotocol(wsi))
-        return signaling_refusal("bad-request");
+        return refusal_find("bad-subprotocol");
     *ret_status = 401;
     if (!identify(c, wsi, &who))
-        return signaling_refusal("no-session");
+        return refusal_find("no-session");
     *ret_status = 503;
     c->peer = c->peer ? c->peer : peer_new(c, &who);
-    return c->peer ? NULL : signaling_refusal("busy");
+    return c->peer ? NULL : refusal_find("busy");
 }
 
 int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)

@@ -20,12 +20,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define must(what)                                                                                                               \
-    do {                                                                                                                         \
-        if (!(what)) {                                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);                                                           \
-            abort();                                                                                                             \
-        }                                                                                                                        \
+#define must(what)                                                                                                          \
+    do {                                                                                                                    \
+        if (!(what)) {                                                                                                      \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);                                                      \
+            abort();                                                                                                        \
+        }                                                                                                                   \
     } while (0)
 
 /* ---- the owner ---- */
@@ -57,7 +57,9 @@ static void request(void *ctx, struct ws_peer *peer, int64_t id, const char *met
         return;
     }
     const struct identity *who = ws_peer_identity(peer);
-    signaling_reply(peer, id, json_pack("{s:s,s:s,s:s,s:O}", "method", method, "unit", who->unit, "address", ws_peer_address(peer), "params", params));
+    signaling_reply(peer, id,
+                    json_pack("{s:s,s:s,s:s,s:O}", "method", method, "unit", who->unit, "address", ws_peer_address(peer),
+                              "params", params));
     if (strcmp(method, "layout") == 0) {
         json_t *o = json_pack("{s:s,s:{s:i}}", "notice", "speaker", "data", "number", 7);
         struct ws_text *t = ws_text_new(o);
@@ -77,7 +79,8 @@ static void closed(void *ctx, struct ws_peer *peer)
     w->closed++;
 }
 
-static void http(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query, const json_t *body)
+static void http(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,
+                 const json_t *body)
 {
     struct world *w = ctx;
     w->http_calls++;
@@ -90,8 +93,8 @@ static void http(void *ctx, struct http_call *call, const char *verb, const char
         return;
     }
     const struct identity *who = http_call_identity(call);
-    json_t *answer = json_pack("{s:s,s:s,s:s,s:s,s:b}", "verb", verb, "path", path, "query", query, "role", role_name(who->role),
-                               "loopback_admin", who->loopback_admin);
+    json_t *answer = json_pack("{s:s,s:s,s:s,s:s,s:b}", "verb", verb, "path", path, "query", query, "role",
+                               role_name(who->role), "loopback_admin", who->loopback_admin);
     if (body)
         json_object_set(answer, "body", (json_t *)body);
     signaling_http_reply(call, strcmp(verb, "POST") == 0 ? 201 : 200, answer);
@@ -151,7 +154,8 @@ static void make_certificate(const struct world *w)
     X509_gmtime_adj(X509_getm_notBefore(x), -3600);
     X509_gmtime_adj(X509_getm_notAfter(x), 86400);
     X509_set_pubkey(x, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"giaoban test", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"giaoban test", -1, -1,
+                               0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost");
     must(names && X509_add_ext(x, names, -1) && X509_sign(x, key, EVP_sha256()));
@@ -178,6 +182,15 @@ static int listener(int *ret_port)
     return fd;
 }
 
+/* The briefing of the join links. */
+static void schedule_briefing(struct world *w)
+{
+    struct briefing_unit unit = {.id = "h-quan-hoa", .name = "UBND huyện Quan Hóa", .short_name = "Quan Hóa"};
+    struct briefing_schedule schedule = {.id = "b1", .title = "Giao ban", .starts_ms = 1000, .units = &unit, .n_units = 1};
+    struct briefing_event event = {.kind = EVENT_SCHEDULED, .seq = 1, .at_ms = 1, .at_us = 1, .schedule = &schedule};
+    must(store_append(w->store, "b1", store_epoch(w->store), &event, 1, NULL, NULL) == 0);
+}
+
 static void *loop(void *ctx)
 {
     struct world *w = ctx;
@@ -190,7 +203,8 @@ static void *loop(void *ctx)
 
 int world_start(struct world *w, void (*adapt)(struct signaling_config *config))
 {
-    static const char units[] = "{\"units\":[{\"id\":\"h-quan-hoa\",\"name\":\"UBND huyện Quan Hóa\",\"short\":\"Quan Hóa\",\"kind\":\"district\",\"order\":1}]}";
+    static const char units[] = "[{\"id\":\"h-quan-hoa\",\"name\":\"UBND huyện Quan Hóa\",\"short\":\"Quan "
+                                "Hóa\",\"kind\":\"district\",\"order\":1}]";
     const char *why = NULL;
     char db[100], unit_path[100], web[100], certificate[100], key[100];
     *w = (struct world){.dir = "/tmp/giaoban-signaling-XXXXXX"};
@@ -209,10 +223,13 @@ int world_start(struct world *w, void (*adapt)(struct signaling_config *config))
     if (err)
         fprintf(stderr, "store: %s\n", why ? why : err_str(err));
     must(err == 0);
-    struct signaling_config config = {.data_dir = w->dir, .web_dir = web, .certificate = certificate, .key = key, .ca = certificate};
+    schedule_briefing(w);
+    struct signaling_config config = {
+        .data_dir = w->dir, .web_dir = web, .certificate = certificate, .key = key, .ca = certificate};
     if (adapt)
         adapt(&config);
-    struct signaling_ops ops = {.request = request, .closed = closed, .http = http, .may_read_recording = may_read, .metrics = metrics};
+    struct signaling_ops ops = {
+        .request = request, .closed = closed, .http = http, .may_read_recording = may_read, .metrics = metrics};
     err = signaling_new(&config, w->store, &ops, w, &w->s, &why);
     if (err)
         fprintf(stderr, "signaling: %s\n", why ? why : err_str(err));
@@ -292,7 +309,8 @@ const char *answer_code(const struct answer *a)
     static char code[64];
     json_t *o = a->body ? json_loads(a->body, 0, NULL) : NULL, *error = json_object_get(o, "error");
     const char *text = json_string_value(json_object_get(error, "code"));
-    bool whole = text && json_string_length(json_object_get(error, "vi")) && json_string_length(json_object_get(error, "en"));
+    bool whole =
+        text && json_string_length(json_object_get(error, "vi")) && json_string_length(json_object_get(error, "en"));
     snprintf(code, sizeof code, "%s", whole ? text : "");
     json_decref(o);
     return code;
@@ -356,7 +374,7 @@ struct answer client_do(struct client *c, const char *verb, const char *path, co
     struct answer a = {0};
     struct curl_slist *lines = NULL;
     snprintf(url, sizeof url, "http%s://127.0.0.1:%d%s", c->tls ? "s" : "", port_of(c), path);
-    if (body)
+    if (body && !(headers && strncasecmp(headers[0], "Content-Type:", 13) == 0))
         lines = curl_slist_append(lines, "Content-Type: application/json");
     lines = curl_slist_append(lines, "Expect:");
     for (; headers && *headers; headers++)
@@ -488,12 +506,13 @@ void socket_open(struct socket_client *k, struct client *c, const char *path, co
     curl_easy_setopt(k->curl, CURLOPT_CONNECT_ONLY, 1L);
     must(curl_easy_perform(k->curl) == CURLE_OK);
     char request[3000];
-    int n = snprintf(request, sizeof request,
-                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s%s%s%s%s%s%s\r\n",
-                     path ? path : "/api/v1/ws", port_of(c), *cookies ? "Cookie: " : "", cookies, *cookies ? "\r\n" : "",
-                     origin ? "Origin: " : "", origin ? origin : "", origin ? "\r\n" : "",
-                     subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "", subprotocol ? "\r\n" : "");
+    int n =
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s%s%s%s%s%s%s\r\n",
+                 path ? path : "/api/v1/ws", port_of(c), *cookies ? "Cookie: " : "", cookies, *cookies ? "\r\n" : "",
+                 origin ? "Origin: " : "", origin ? origin : "", origin ? "\r\n" : "",
+                 subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "", subprotocol ? "\r\n" : "");
     free(cookies);
     send_all(k, request, (size_t)n);
     for (;;) {

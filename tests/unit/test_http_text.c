@@ -79,8 +79,8 @@ static void ranges_follow_rfc_9110(void **state)
         uint64_t first = 0, last = 0;
         enum range range = range_parse(rows[i].header, rows[i].size, &first, &last);
         if (range != rows[i].range || first != rows[i].first || last != rows[i].last)
-            fail_msg("%s of %llu: %d %llu-%llu", rows[i].header ? rows[i].header : "(none)", (unsigned long long)rows[i].size,
-                     range, (unsigned long long)first, (unsigned long long)last);
+            fail_msg("%s of %llu: %d %llu-%llu", rows[i].header ? rows[i].header : "(none)",
+                     (unsigned long long)rows[i].size, range, (unsigned long long)first, (unsigned long long)last);
     }
 }
 
@@ -90,10 +90,18 @@ static void codings_are_accepted_by_name_and_weight(void **state)
         const char *header, *coding;
         bool accepted;
     } rows[] = {
-        {"gzip, deflate, br", "br", true},  {"gzip, deflate", "br", false},      {"br;q=0, gzip", "br", false},
-        {"br;q=0.0", "br", false},          {"br;q=0.5", "br", true},            {"br ; q=1.0", "br", true},
-        {"GZIP", "gzip", true},             {"xgzip, gzipx", "gzip", false},     {"", "br", false},
-        {NULL, "br", false},                {"br;q=0.001", "br", true},          {",,br,", "br", true},
+        {"gzip, deflate, br", "br", true},
+        {"gzip, deflate", "br", false},
+        {"br;q=0, gzip", "br", false},
+        {"br;q=0.0", "br", false},
+        {"br;q=0.5", "br", true},
+        {"br ; q=1.0", "br", true},
+        {"GZIP", "gzip", true},
+        {"xgzip, gzipx", "gzip", false},
+        {"", "br", false},
+        {NULL, "br", false},
+        {"br;q=0.001", "br", true},
+        {",,br,", "br", true},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         if (encoding_accepted(rows[i].header, rows[i].coding) != rows[i].accepted)
@@ -156,8 +164,8 @@ static void a_query_is_read_by_key(void **state)
 static void no_plain_path_leaves_its_directory(void **state)
 {
     static const char *const plain[] = {"index.html", "assets/app-3FZ2Q7AB.js", "a/b/c.d_e-f", "a..b"};
-    static const char *const other[] = {"",       "/etc/passwd", "../x", "a/../b", "a/..", ".env", "a/.git/x", "a//b", "a/",
-                                        "a\\b",   "a%2e",        "a b",  "ả.js",   ".",    "..",   "a/./b",    "a\n",  "~x"};
+    static const char *const other[] = {"",     "/etc/passwd", "../x", "a/../b", "a/..", ".env", "a/.git/x", "a//b", "a/",
+                                        "a\\b", "a%2e",        "a b",  "ả.js",   ".",    "..",   "a/./b",    "a\n",  "~x"};
     for (size_t i = 0; i < COUNT(plain); i++)
         assert_true(path_is_plain(plain[i]));
     for (size_t i = 0; i < COUNT(other); i++)
@@ -174,8 +182,9 @@ static void no_plain_path_leaves_its_directory(void **state)
 static void only_hashed_names_are_immutable(void **state)
 {
     static const char *const hashed[] = {"app-3FZ2Q7AB.js", "assets/app-ABCDEFGH.css", "a/pdf.worker-0a1b2c3d4e.mjs"};
-    static const char *const other[] = {"index.html", "app.js", "app-3FZ2.js", "be-vietnam-pro-vietnamese-400-normal.woff2", "3FZ2Q7AB.js",
-                                        "app-abcdefgh.js", "app-3FZ2Q_AB.js"};
+    static const char *const other[] = {
+        "index.html",  "app.js",          "app-3FZ2.js",    "be-vietnam-pro-vietnamese-400-normal.woff2",
+        "3FZ2Q7AB.js", "app-abcdefgh.js", "app-3FZ2Q_AB.js"};
     for (size_t i = 0; i < COUNT(hashed); i++)
         assert_true(name_is_hashed(hashed[i]));
     for (size_t i = 0; i < COUNT(other); i++)
@@ -198,9 +207,8 @@ static void nesting_is_counted_outside_strings_only(void **state)
         const char *text;
         bool fits;
     } rows[] = {
-        {"[[]]", true},           {"[[[]]]", false},    {"{\"a\":[1]}", true}, {"{\"a\":[{}]}", false},
-        {"\"[[[[\"", true},       {"[\"\\\"[[[\"]", true}, {"[],[],[]", true},   {"]]]][[", true},
-        {"[\"\\\\\",[[", false},  {"", true},
+        {"[[]]", true},          {"[[[]]]", false},  {"{\"a\":[1]}", true}, {"{\"a\":[{}]}", false}, {"\"[[[[\"", true},
+        {"[\"\\\"[[[\"]", true}, {"[],[],[]", true}, {"]]]][[", true},      {"[\"\\\\\",[[", false}, {"", true},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         if (json_depth_fits(rows[i].text, strlen(rows[i].text), 2) != rows[i].fits)
@@ -238,18 +246,12 @@ static void weak_passwords_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_cookie_is_found_by_its_whole_name),
-        cmocka_unit_test(ranges_follow_rfc_9110),
-        cmocka_unit_test(codings_are_accepted_by_name_and_weight),
-        cmocka_unit_test(entity_tags_compare_weakly),
-        cmocka_unit_test(an_origin_must_be_the_host_itself),
-        cmocka_unit_test(a_query_is_read_by_key),
-        cmocka_unit_test(no_plain_path_leaves_its_directory),
-        cmocka_unit_test(only_hashed_names_are_immutable),
-        cmocka_unit_test(types_follow_the_end_of_the_name),
-        cmocka_unit_test(nesting_is_counted_outside_strings_only),
-        cmocka_unit_test(a_bucket_gives_its_burst_then_its_rate),
-        cmocka_unit_test(weak_passwords_are_named),
+        cmocka_unit_test(a_cookie_is_found_by_its_whole_name),     cmocka_unit_test(ranges_follow_rfc_9110),
+        cmocka_unit_test(codings_are_accepted_by_name_and_weight), cmocka_unit_test(entity_tags_compare_weakly),
+        cmocka_unit_test(an_origin_must_be_the_host_itself),       cmocka_unit_test(a_query_is_read_by_key),
+        cmocka_unit_test(no_plain_path_leaves_its_directory),      cmocka_unit_test(only_hashed_names_are_immutable),
+        cmocka_unit_test(types_follow_the_end_of_the_name),        cmocka_unit_test(nesting_is_counted_outside_strings_only),
+        cmocka_unit_test(a_bucket_gives_its_burst_then_its_rate),  cmocka_unit_test(weak_passwords_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,8 @@ static void another_secret_is_refused(void **state)
 
 static void nonsense_is_malformed(void **state)
 {
-    static const char *const rows[] = {"", ".", "a.b", "abc", "....", "YQ.YQ", "!!.??", "e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+    static const char *const rows[] = {"",     ".",     "a.b",   "abc",
+                                       "....", "YQ.YQ", "!!.??", "e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         json_t *back = NULL;
         assert_int_equal(token_verify(secret, rows[i], 0, &back), ERR_MALFORMED);
@@ -91,7 +92,8 @@ static void nonsense_is_malformed(void **state)
 
 static void a_signed_payload_without_kind_or_end_is_malformed(void **state)
 {
-    const char *rows[] = {"{\"t\":\"join\"}", "{\"exp\":99}", "{\"t\":1,\"exp\":99}", "{\"t\":\"join\",\"exp\":\"99\"}", "[]"};
+    const char *rows[] = {"{\"t\":\"join\"}", "{\"exp\":99}", "{\"t\":1,\"exp\":99}", "{\"t\":\"join\",\"exp\":\"99\"}",
+                          "[]"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char token[512];
         json_t *p = json_loads(rows[i], 0, NULL), *back = NULL;

@@ -1,0 +1,2 @@
+gb_fuzz(fuzz_signaling_request LINK signaling)
+gb_fuzz(fuzz_http_text LINK signaling)
