@@ -75,6 +75,7 @@ struct sdp_ext_ids {
 };
 
 struct sdp_section {
+    /* filled for every section */
     enum sdp_kind kind;
     enum sdp_role role;
     uint8_t slot; /* index within its role: sound slots 0…, tiles 0… */
@@ -86,6 +87,7 @@ struct sdp_section {
         codecs[SDP_CODECS_MAX]; /* those we speak, in the client's order; for sending sections only the chosen one */
     uint8_t n_codecs;
     struct sdp_ext_ids ext;
+    uint8_t ext_directed; /* bit i: the i-th of `ext` was offered for one direction only, and is answered so */
     char rids[SDP_RIDS_MAX][SDP_RID_MAX]; /* simulcast send, lowest first; n_rids 0: no simulcast */
     uint8_t n_rids;
     uint32_t ssrc, rtx_ssrc; /* of a sending section when the offer names them, else 0 */
@@ -100,9 +102,9 @@ struct sdp_offer {
 };
 
 struct sdp_error {
-    const char *code; /* "too-big", "not-sdp", "too-many-sections", "no-bundle", "no-mid", "duplicate-mid", "no-rtcp-mux",
-                         "no-ice", "no-fingerprint", "bad-setup", "bad-codec", "no-codec", "bad-extension", "bad-simulcast",
-                         "bad-ssrc", "bad-line"; static */
+    const char *code; /* static: "too-big", "not-sdp", "bad-line", "too-many-sections", "no-bundle", "no-mid",
+                         "duplicate-mid", "no-rtcp-mux", "no-ice", "no-fingerprint", "bad-setup", "bad-direction",
+                         "bad-codec", "no-codec", "bad-extension", "bad-simulcast", "bad-ssrc", "no-memory" */
     char text[160];   /* an English sentence */
 };
 
