@@ -204,7 +204,7 @@ static int parse_section(const struct strict *s, const GstSDPMessage *msg, const
     offer->n_sections++;
     if (section->kind == SDP_OTHER || (gst_sdp_media_get_port(m) == 0 && !has_flag(m, "bundle-only")))
         return 0;
-    bool sends, receives;
+    bool sends = false, receives = false;
     err = parse_direction(s, msg, m, &sends, &receives);
     if (err || (!sends && !receives))
         return err;
