@@ -276,7 +276,8 @@ static inline struct briefing_seat seat_from(uint32_t (*number)(void *ctx), void
     s.unit = units[id % 4];
     snprintf(s.id, sizeof(s.id), "e%u", id);
     snprintf(s.name, sizeof(s.name), "Phòng họp %u", id);
-    snprintf(s.key, sizeof(s.key), number(ctx) % 3 ? "link:%u" : "", id);
+    if (number(ctx) % 3)
+        snprintf(s.key, sizeof(s.key), "link:%u", id);
     return s;
 }
 
