@@ -111,10 +111,11 @@ static bool speaks(const struct endpoint *e, int64_t now_us)
     return e->connected && speakers_speaking(&e->briefing->router->speakers, e->number, now_us);
 }
 
+/* In dBov, 0 loudest. */
 static int level_of(const struct endpoint *e)
 {
     const struct source *s = e->peer->sources[WISH_MICROPHONE];
-    return s && s->open && s->level != 0xff ? s->level & 0x7f : 127;
+    return s && s->open && s->level != 0xff ? -(s->level & 0x7f) : -127;
 }
 
 static json_t *endpoint_json(const struct endpoint *e, int64_t now_us)
@@ -176,7 +177,7 @@ void report_gone(struct endpoint *e)
     if (!e->told || join_connected(e->briefing, e->number))
         return;
     json_t *o = json_pack("{sI sI sb s[] sb si s[] s{}}", "number", (json_int_t)e->number, "incarnation",
-                          (json_int_t)e->incarnation, "connected", 0, "slots", "speaking", 0, "level", 127, "send", "receive");
+                          (json_int_t)e->incarnation, "connected", 0, "slots", "speaking", 0, "level", -127, "send", "receive");
     json_t *endpoints = json_array();
     json_array_append_new(endpoints, o);
     send_state(e->briefing, endpoints);

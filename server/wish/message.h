@@ -24,7 +24,7 @@
  *   {"m":"state","briefing":"id","endpoints":[{
  *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
  *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot, 0: nobody
- *        "speaking":b,"level":−dBov,
+ *        "speaking":b,"level":dBov (−127 … 0),
  *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
  *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it
  *    "speaker":n}                                                loudest speaker, 0: silence
