@@ -27,6 +27,10 @@ enum {
 };
 #define ABSENCE_US 15000000 /* without a socket for so long: `left` */
 #define OFFER_US 5000000
+#define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
+#define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
+#define QUARANTINE_US 600000000   /* … keep it out for so long */
+enum { CRASHES_MAX = 3 };
 
 struct control;
 struct meeting;
@@ -41,6 +45,8 @@ struct seat {
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
     unsigned loss_permille, bps;
     int level;
+    unsigned crashes; /* workers that died while they had its offer in hand */
+    int64_t crash_us, quarantined_until_us;
 };
 
 /* A websocket that has said hello (or is about to): its peer's user pointer. */
@@ -63,6 +69,7 @@ struct meeting {
     bool dirty;                 /* the wish may have changed */
     uint8_t home;               /* WISH_UNPLACED: none yet */
     unsigned turn;
+    int64_t closed_us;        /* when it was closed, 0: it isn't */
     uint32_t speaker;         /* as last told */
     int64_t recorded_from_us; /* first `recording` on, 0: none yet */
 };
@@ -124,6 +131,8 @@ void meeting_remove(struct meeting *m);
 /* Asks the core, applies to `ahead`, acts on media at once if it restricts, queues the append. NULL: done or under way; what
  * is answered comes later through `asker` (copied; may be NULL). A command that changes nothing is answered at once. */
 const struct refusal *meeting_command(struct meeting *m, struct briefing_command *command, const struct commit *asker);
+/* Lets go of briefings that have been over for a while. */
+void meetings_tick(struct control *c, int64_t now_us);
 void meeting_forget_peer(struct control *c, const struct ws_peer *peer);
 /* Sends wish changes of all dirty meetings to their workers. */
 void meetings_flush(struct control *c);
@@ -153,6 +162,7 @@ void offer_answered(struct control *c, unsigned worker, const json_t *message);
 void offer_forget_peer(struct control *c, const struct ws_peer *peer);
 void offers_of_worker_gone(struct control *c, unsigned worker);
 void offers_tick(struct control *c, int64_t now_us);
+bool offers_pending(const struct control *c, const struct meeting *m);
 /* A place for an endpoint: a worker that has said HELLO. WISH_UNPLACED: none lives. */
 uint8_t placement_choose(struct meeting *m, uint32_t number);
 void seat_unplace(struct meeting *m, uint32_t number);

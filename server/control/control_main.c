@@ -110,6 +110,7 @@ static void tick(struct control *c)
     if (now_us >= c->second_us) {
         c->second_us = now_us + 1000000;
         recordings_tick(c);
+        meetings_tick(c, now_us);
     }
     if (now_us >= c->two_seconds_us) {
         c->two_seconds_us = now_us + 2000000;

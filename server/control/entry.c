@@ -220,7 +220,10 @@ void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json
         return;
     }
     ws_peer_set_user(peer, v);
-    const struct refusal *why = !m            ? refusal_find("unknown-briefing")
+    const char *briefing = json_string_value(json_object_get(params, "briefing"));
+    bool over = !m && store_briefing_find(c->store, briefing);
+    const struct refusal *why = over          ? refusal_find("already-closed")
+                                : !m          ? refusal_find("unknown-briefing")
                                 : v->entering ? refusal_find("busy")
                                               : briefing_may_enter(m->settled, ws_peer_identity(peer));
     if (!why && m && briefing_phase(m->ahead) == BRIEFING_CLOSED)

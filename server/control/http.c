@@ -167,7 +167,8 @@ static void make_link(struct control *c, struct http_call *call, struct meeting 
 {
     const struct identity *who = http_call_identity(call);
     char token[513], path[520];
-    bool allowed = who && (who->loopback_admin || role_is_staff(who->role)) && who->role != ROLE_CHAIR;
+    bool here = who && (!who->briefing[0] || strcmp(who->briefing, briefing_id(m->settled)) == 0);
+    bool allowed = here && (who->loopback_admin || (role_is_staff(who->role) && who->role != ROLE_CHAIR));
     const char *code = allowed ? sign_link(c, m, body, token, sizeof token) : "not-allowed";
     if (code) {
         refuse(call, allowed ? 422 : 403, code);
@@ -177,21 +178,26 @@ static void make_link(struct control *c, struct http_call *call, struct meeting 
     signaling_http_reply(call, 201, json_pack("{s:s, s:s}", "token", token, "path", path));
 }
 
-/* What the chair does in the conference, for the administrator on the machine itself. */
-static void run_command(struct http_call *call, struct meeting *m, enum briefing_command_kind kind, bool on)
+/* What chair and secretary do in the conference, with the websocket's params, for the administrator on the machine itself.
+ */
+static void run_command(struct http_call *call, struct meeting *m, const char *method, const json_t *params)
 {
     const struct identity *who = http_call_identity(call);
-    struct briefing_command command = {.kind = kind, .role = ROLE_ADMINISTRATOR, .on = on};
+    struct briefing_command command = {.role = ROLE_ADMINISTRATOR};
     struct commit asker = {.call = call};
-    const struct refusal *why = NULL;
-    if (!who || !who->loopback_admin)
-        why = refusal_find("only-here");
-    else if (kind == COMMAND_RECORD && on)
+    const struct refusal *why =
+        who->loopback_admin ? briefing_command_parse(method, params, &command) : refusal_find("only-here");
+    command.role = ROLE_ADMINISTRATOR;
+    if (!why && command.kind == COMMAND_RECORD && command.on)
         why = recording_may_start(m->control);
     if (!why)
         why = meeting_command(m, &command, &asker);
     if (why)
-        signaling_http_refuse(call, strcmp(why->code, "only-here") == 0 ? 403 : 409, why);
+        signaling_http_refuse(call,
+                              strcmp(why->code, "only-here") == 0        ? 403
+                              : strcmp(why->code, "unknown-method") == 0 ? 404
+                                                                         : 409,
+                              why);
 }
 
 static void act_on_briefing(struct control *c, struct http_call *call, const char *id, const char *act, const json_t *body)
@@ -202,23 +208,17 @@ static void act_on_briefing(struct control *c, struct http_call *call, const cha
                store_briefing_find(c->store, id) ? "already-closed" : "unknown-briefing");
     else if (strcmp(act, "links") == 0)
         make_link(c, call, m, body);
-    else if (strcmp(act, "open") == 0)
-        run_command(call, m, COMMAND_OPEN, true);
-    else if (strcmp(act, "close") == 0)
-        run_command(call, m, COMMAND_CLOSE, false);
-    else if (strcmp(act, "record") == 0)
-        run_command(call, m, COMMAND_RECORD, !body || !json_is_false(json_object_get(body, "on")));
     else
-        refuse(call, 404, "not-found");
+        run_command(call, m, act, body);
 }
 
 void http_request(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,
                   const json_t *body)
 {
     struct control *c = ctx;
-    char id[WISH_ID_MAX], act[16] = "";
+    char id[WISH_ID_MAX], act[24] = "";
     bool get = strcmp(verb, "GET") == 0, post = strcmp(verb, "POST") == 0;
-    int parts = sscanf(path, "briefings/%39[^/]/%15[a-z]", id, act);
+    int parts = sscanf(path, "briefings/%39[^/]/%23[a-z-]", id, act);
     if (!http_call_identity(call))
         refuse(call, 401, "no-session");
     else if (strcmp(path, "briefings") == 0 && get)

@@ -257,6 +257,11 @@ static void after_event(struct meeting *m, const struct briefing_event *e)
         seat_unplace(m, e->number);
         seat->absent_us = 0;
     }
+    if (e->kind == EVENT_CLOSED) {
+        m->closed_us = clock_now_us();
+        for (uint32_t n = 1; n < SEATS_MAX; n++)
+            seat_unplace(m, n); /* media ends here */
+    }
     recording_follow(m, e);
 }
 
@@ -353,6 +358,36 @@ void meeting_forget_peer(struct control *c, const struct ws_peer *peer)
     for (struct commit *commit = c->commits; commit; commit = commit->next)
         if (commit->peer == peer)
             commit->peer = NULL;
+}
+
+static bool commits_pending(const struct control *c, const struct meeting *m)
+{
+    for (const struct commit *commit = c->commits; commit; commit = commit->next)
+        if (commit->meeting == m)
+            return true;
+    return false;
+}
+
+static void dismiss_all(struct meeting *m)
+{
+    for (uint32_t n = 1; n < SEATS_MAX; n++) {
+        struct ws_peer *peer = m->seats[n].peer;
+        m->seats[n].peer = NULL;
+        if (peer)
+            entry_dismiss(m->control, peer, "closing");
+    }
+}
+
+void meetings_tick(struct control *c, int64_t now_us)
+{
+    for (struct meeting *m = c->meetings, *next; m; m = next) {
+        next = m->next;
+        if (!m->closed_us || now_us - m->closed_us < CLOSED_LINGER_US || commits_pending(c, m) || offers_pending(c, m))
+            continue;
+        dismiss_all(m);
+        meeting_flush(m); /* the workers are told that it is gone */
+        meeting_remove(m);
+    }
 }
 
 /* ---- commands ---- */

@@ -82,8 +82,12 @@ void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int
     uint8_t worker = placement_choose(m, number);
     struct offer *o = NULL;
     c->offers++;
-    if (incarnation < seat->incarnation)
+    if (briefing_phase(m->settled) == BRIEFING_CLOSED)
+        signaling_refuse(peer, id, refusal_find("already-closed"));
+    else if (incarnation < seat->incarnation)
         signaling_refuse(peer, id, refusal_find("old-incarnation"));
+    else if (clock_now_us() < seat->quarantined_until_us)
+        signaling_refuse(peer, id, refusal_find("quarantined"));
     else if (worker == WISH_UNPLACED)
         signaling_refuse(peer, id, refusal_find("no-worker"));
     else if (!(o = calloc(1, sizeof *o)))
@@ -260,8 +264,35 @@ static bool overdue(const struct offer *o, int64_t now_us)
     return o->due_us < now_us;
 }
 
+/* One crafted offer must not kill worker after worker. */
+static void count_crash(struct offer *o, int64_t now_us)
+{
+    struct seat *seat = &o->meeting->seats[o->number];
+    if (now_us - seat->crash_us > CRASH_WINDOW_US)
+        seat->crashes = 0;
+    if (seat->crashes++ == 0)
+        seat->crash_us = now_us;
+    if (seat->crashes < CRASHES_MAX)
+        return;
+    seat->crashes = 0;
+    seat->quarantined_until_us = now_us + QUARANTINE_US;
+    log_error("offer", "briefing=%s endpoint=%u quarantined: %d workers died on its offers",
+              briefing_id(o->meeting->settled), o->number, CRASHES_MAX);
+}
+
+bool offers_pending(const struct control *c, const struct meeting *m)
+{
+    for (const struct offer *o = c->offers_open; o; o = o->next)
+        if (o->meeting == m)
+            return true;
+    return false;
+}
+
 void offers_of_worker_gone(struct control *c, unsigned worker)
 {
+    for (struct offer *o = c->offers_open; o; o = o->next)
+        if (o->worker == worker)
+            count_crash(o, clock_now_us());
     refuse_where(c, on_worker, worker, "no-worker");
 }
 

@@ -100,7 +100,7 @@ static void put_state(struct recording *r, enum store_recording_state state)
         snprintf(s.title, sizeof s.title, "%s", b ? b->title : r->id);
     }
     json_t *manifest = read_json(c, r->id, "manifest.json");
-    const json_t *seconds = json_object_get(manifest, "seconds");
+    const json_t *seconds = json_object_get(manifest, "duration_s");
     if (json_is_number(seconds))
         s.seconds = json_number_value(seconds);
     json_decref(manifest);

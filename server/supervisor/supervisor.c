@@ -79,9 +79,11 @@ static void bury(struct supervisor *s, struct child *child, int status, int64_t 
     pid_t pid = child->pid;
     uint32_t generation = child->generation;
     child_died(child, now_us);
+    bool as_it_should = status == 0 && (child->kind == CHILD_RECORDER || child->kind == CHILD_COMPOSER);
     if (s->phase == RUNNING)
-        log_warn("supervisor", "child ended pid=%d index=%u job=\"%s\" status=%d deaths=%u", (int)pid, child->index,
-                 child->job, status, child->deaths);
+        log_line(as_it_should ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "supervisor",
+                 "child ended pid=%d index=%u job=\"%s\" status=%d deaths=%u", (int)pid, child->index, child->job, status,
+                 child->deaths);
     if (s->phase != RUNNING && child->kind != CHILD_COMPOSER) {
         children_remove(child);
         return;

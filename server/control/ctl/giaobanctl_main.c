@@ -102,10 +102,14 @@ static int briefing(struct ctl *c, int argc, char **argv)
         return briefing_create(c, argc, argv);
     if (argc >= 1 && strcmp(argv[0], "list") == 0)
         return briefing_list(c);
-    if (argc < 2 || (strcmp(argv[0], "open") != 0 && strcmp(argv[0], "close") != 0))
+    bool grant = argc == 3 && strcmp(argv[0], "grant") == 0;
+    bool plain =
+        argc == 2 && (strcmp(argv[0], "open") == 0 || strcmp(argv[0], "close") == 0 || strcmp(argv[0], "revoke") == 0);
+    if (!grant && !plain)
         return usage(stderr, 2);
     snprintf(path, sizeof path, "briefings/%.39s/%s", argv[1], argv[0]);
-    json_t *answer = ctl_call(c, "POST", path, NULL, false);
+    json_t *answer =
+        ctl_call(c, "POST", path, grant ? json_pack("{s:I}", "endpoint", (json_int_t)atoll(argv[2])) : NULL, false);
     json_decref(answer);
     return answer ? 0 : 1;
 }

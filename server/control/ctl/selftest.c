@@ -241,6 +241,16 @@ static json_int_t forwarded(struct selftest *t)
     return sum;
 }
 
+/* Somebody speaks: sound and picture of the same source, so that lips can be compared. */
+static bool give_floor(struct selftest *t)
+{
+    char path[128];
+    snprintf(path, sizeof path, "briefings/%s/grant", t->briefing);
+    json_t *granted = ctl_call(&t->ctl, "POST", path, json_pack("{s:i}", "endpoint", 2), false);
+    json_decref(granted);
+    return granted != NULL;
+}
+
 static bool record(struct selftest *t)
 {
     char path[128];
@@ -306,7 +316,7 @@ static bool figures_hold(const struct selftest *t)
 
 static bool steps(struct selftest *t)
 {
-    return make_certificate(t) && start_server(t) && make_briefing(t) && start_rooms(t) && record(t) &&
+    return make_certificate(t) && start_server(t) && make_briefing(t) && start_rooms(t) && give_floor(t) && record(t) &&
            until(t, composed, 120, "the programme to be composed") && check(t) && figures_hold(t);
 }
 
