@@ -31,7 +31,8 @@ enum {
 enum feed_kind {
     FEED_RTP = 1,   /* body: RTP packet in the clear, fixed header (no CSRC, no extension, no padding) and payload */
     FEED_META = 2,  /* body: JSON about the track, see below; repeated every 2 s so that a reader may begin anywhere */
-    FEED_RATES = 3, /* body: three big-endian uint32, bits/s of layers 0…2 of the track, once a second */
+    FEED_RATES = 3, /* body: three big-endian uint32, bits/s of layers 0…2 of the track (0: not alive), once a
+                       second and when a layer begins or ends */
     FEED_GAP = 4,   /* body: big-endian uint64, records dropped here because the ring was full */
     FEED_END = 5,   /* the track is not written here any more, for now: its sender left, was muted, is off the stage, or recording
                        is off. Empty body. Packets of the same incarnation may follow later; the sequence numbers in between

@@ -147,8 +147,10 @@ static void put_rates(struct feed *f, struct feed_track *t, const struct source 
 {
     uint8_t body[12];
     struct writer w = writer_make(body, sizeof body);
-    for (size_t i = 0; i < SFU_LAYERS; i++)
-        write_u32(&w, s->layers[i] ? rate_meter_bps(&s->layers[i]->rate, now_us) : 0);
+    for (unsigned i = 0; i < SFU_LAYERS; i++) {
+        uint32_t bps = s->layers[i] ? rate_meter_bps(&s->layers[i]->rate, now_us) : 0;
+        write_u32(&w, !(t->alive & 1u << i) ? 0 : bps ? bps : 1);
+    }
     struct feed_record r = {
         .len = sizeof body,
         .kind = FEED_RATES,
@@ -158,6 +160,18 @@ static void put_rates(struct feed *f, struct feed_track *t, const struct source 
     };
     put(f, &r, body);
     t->rates_us = now_us;
+}
+
+/* Once a second, and at once when a layer begins or falls silent: the mirror chooses among the living. */
+static void tell_rates(struct feed *f, struct feed_track *t, const struct source *s, int64_t now_us)
+{
+    uint8_t alive = 0;
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        alive |= (uint8_t)(layer_alive(s->layers[i], now_us) << i);
+    if (alive == t->alive && now_us - t->rates_us < RATES_US)
+        return;
+    t->alive = alive;
+    put_rates(f, t, s, now_us);
 }
 
 static struct feed_track *track_of(struct feed *f, const struct source *s)
@@ -316,13 +330,13 @@ static void tick_track(struct feed *f, struct source *s, int64_t now_us)
     if (!t->started || t->incarnation != s->incarnation) { /* the reader must know of it to want it */
         t->started = true;
         t->incarnation = s->incarnation;
-        t->wanted = 0;
+        t->wanted = t->alive = 0;
         put_meta(f, t, s, now_us);
     }
     if (now_us - t->meta_us >= FEED_META_US)
         put_meta(f, t, s, now_us);
-    if (s->kind != WISH_MICROPHONE && now_us - t->rates_us >= RATES_US)
-        put_rates(f, t, s, now_us);
+    if (s->kind != WISH_MICROPHONE)
+        tell_rates(f, t, s, now_us);
 }
 
 static int64_t tick_feed(struct feed *f, bool due, int64_t now_us)

@@ -73,7 +73,7 @@ struct feed_track {
     uint8_t target;
     bool chosen;           /* recorder: this track is recorded now */
     bool started;          /* records of this incarnation have been written */
-    uint8_t wanted;        /* mirror: layers, as last seen */
+    uint8_t wanted, alive; /* mirror: layers that the reader wants, that it was told to live */
     int64_t meta_us, rates_us;
 };
 

@@ -1,6 +1,7 @@
 /* Feeds that we read: tracks homed on another worker, mirrored here. */
 #include "media/media.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -81,6 +82,14 @@ static void take_rtp(struct feed *f, const struct feed_record *r, struct packet 
         source_input_mirrored(s, layer, p, &v, (int64_t)r->ext_seq, r->session_us, 0xff, now_us);
 }
 
+static void take_rates(struct feed *f, const struct feed_record *r, const uint8_t *body)
+{
+    struct source *s = mirror_of(f, r);
+    struct reader in = reader_make(body, r->len);
+    for (unsigned i = 0; s && i < SFU_LAYERS; i++)
+        s->origin_bps[i] = read_u32(&in);
+}
+
 /* Records were dropped: the pictures that are watched have broken. */
 static void ask_again(struct feed *f)
 {
@@ -103,7 +112,8 @@ static void take(struct feed *f, const struct feed_record *r, struct packet *p, 
             router_mirror_end(f->briefing->router, s->number, s->kind, now_us);
         break;
     case FEED_GAP: ask_again(f); break;
-    default: break; /* rates are for the estimator to come */
+    case FEED_RATES: take_rates(f, r, p->bytes); break;
+    default: break;
     }
 }
 

@@ -119,6 +119,11 @@ bool layer_alive(const struct layer *l, int64_t now_us)
     return l && l->first_us && now_us - l->newest_us < LAYER_SILENT_US;
 }
 
+bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us)
+{
+    return (!s->peer && s->origin_bps[layer]) || layer_alive(s->layers[layer], now_us);
+}
+
 uint16_t source_layer_height(const struct source *s, unsigned layer)
 {
     if (s->layers[layer] && s->layers[layer]->height)
@@ -139,7 +144,7 @@ unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t no
         if (source_layer_height(s, i) >= height)
             ideal = i;
     for (unsigned i = 0; i < s->n_layers; i++) {
-        if (!layer_alive(s->layers[i], now_us))
+        if (!source_layer_alive(s, i, now_us))
             continue;
         best = i;
         if (source_layer_height(s, i) >= height)
@@ -458,11 +463,11 @@ static void forget_lost_layers(struct source *s, int64_t now_us)
 {
     unsigned living = 0;
     for (unsigned i = 0; i < s->n_layers; i++)
-        living += layer_alive(s->layers[i], now_us);
+        living += source_layer_alive(s, i, now_us);
     if (!living)
         return;
     for (unsigned i = 0; i < s->n_layers; i++)
-        if (!s->layers[i] || now_us - s->layers[i]->newest_us > LOST_LAYER_US)
+        if (!source_layer_alive(s, i, now_us) && (!s->layers[i] || now_us - s->layers[i]->newest_us > LOST_LAYER_US))
             keyframes_forget(&s->keyframes, i);
 }
 

@@ -66,7 +66,8 @@ struct source {
     struct keyframes keyframes;
     struct slot **slots;    /* whom it feeds */
     size_t n_slots, cap_slots;
-    uint8_t wanted;         /* layers its slots want, as told to a mirror's origin */
+    uint8_t wanted;         /* mirror: layers its slots want, as told to the origin */
+    uint32_t origin_bps[SFU_LAYERS]; /* mirror: what the origin has of each layer, 0: not alive there */
     uint8_t level;          /* newest RFC 6464 byte */
     int64_t chosen_us;      /* when its slots' layers were last chosen */
 };
@@ -114,6 +115,8 @@ void source_want_keyframe(struct source *s, unsigned layer, int64_t now_us);
 void source_tick(struct source *s, int64_t now_us);
 
 bool layer_alive(const struct layer *l, int64_t now_us);
+/* The same for a layer of a source; of a mirror it may live at the origin without flowing here. */
+bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us);
 /* Height of a layer, guessed from its neighbours while unknown. */
 uint16_t source_layer_height(const struct source *s, unsigned layer);
 /* The lowest living layer at least `height` high, else the highest living; with none alive the one that would be chosen. */
