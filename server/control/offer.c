@@ -213,6 +213,13 @@ static json_t *slots_of(const char *sdp)
     }
 }
 
+/* The worker's reasons are finer than what a person can act on: the log has them, people get the nearest refusal. */
+static const char *refusal_for_people(const char *code)
+{
+    bool known = code && strcmp(refusal_find(code)->code, code) == 0;
+    return !code ? "internal" : known ? code : "bad-sdp";
+}
+
 void offer_answered(struct control *c, unsigned worker, const json_t *message)
 {
     struct offer *o = take_offer(c, json_integer_value(json_object_get(message, "req")), worker);
@@ -224,7 +231,7 @@ void offer_answered(struct control *c, unsigned worker, const json_t *message)
         const char *why = json_string_value(json_object_get(message, "why"));
         log_info("offer", "briefing=%s endpoint=%u refused code=%s why=\"%s\"", briefing_id(o->meeting->settled), o->number,
                  code ? code : "", why ? why : "");
-        refuse(o, code ? code : "internal");
+        refuse(o, refusal_for_people(code));
     } else if (o->peer) {
         const json_t *slots = json_object_get(message, "slots");
         signaling_reply(o->peer, o->id,

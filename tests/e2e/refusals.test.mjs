@@ -1,11 +1,13 @@
 // Bad input: each a clear error, and nothing is lost.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { Server, bin, root, until } from './server.mjs';
 import { Peer, api, session } from './wire.mjs';
 
@@ -16,6 +18,7 @@ before(async () => {
     server = await Server.start({ settings: { workers: 1, placement: 'home' } });
     briefing = await server.briefing(UNITS);
     chairLink = await briefing.link('ubnd-tinh', 'chair');
+    await server.ctl('briefing', 'open', briefing.id);
 });
 
 after(() => server?.stop());
@@ -58,13 +61,14 @@ test('a wrong password is refused, the fifth locks the account, and the right on
 });
 
 test('an expired link and a forged link are told apart', async () => {
-    const short = (await server.ctl('link', '--briefing', briefing.id, '--unit', 'h-muong-lat', '--role', 'delegate', '--expires', '1')).split('/').pop();
-    const expired = await until('the link to expire', async () => {
-        const answer = await api(server, 'POST', 'session/link', { body: { token: short } });
-        return answer.status === 410 && answer;
-    });
+    // signed as the server signs, a second too late
+    const text = JSON.stringify({ t: 'join', briefing: briefing.id, unit: 'h-muong-lat', role: 'delegate', exp: Math.floor(Date.now() / 1000) - 1, n: 'x' });
+    const payload = Buffer.from(text).toString('base64url');
+    const mac = createHmac('sha256', readFileSync(join(server.data, 'secret.key'))).update(text).digest('base64url');
+    const expired = await api(server, 'POST', 'session/link', { body: { token: `${payload}.${mac}` } });
+    assert.equal(expired.status, 410, expired.text);
     assertRefusal(expired.json.error, 'expired-link');
-    const forged = await api(server, 'POST', 'session/link', { body: { token: `${short.slice(0, -2)}AA` } });
+    const forged = await api(server, 'POST', 'session/link', { body: { token: `${payload}.${mac.slice(0, -3)}AAA` } });
     assert.equal(forged.status, 401);
     assertRefusal(forged.json.error, 'bad-link');
 });
@@ -161,7 +165,12 @@ function start(args) {
 test('a port in use, a missing certificate and an unknown configuration key are named at the start', async () => {
     const data = mkdtempSync(join(tmpdir(), 'giaoban-bad-'));
     const config = ['--config', join(root, 'config', 'giaoban.yaml')];
-    const used = await start([...server.arguments()]);
+    const elsewhere = (args) => args.map((a) => (a === server.data ? data : a));
+    await promisify(execFile)(join(root, 'config', 'make-certificate'), [join(data, 'tls')]);
+    const used = await start(elsewhere(server.arguments()));
+    rmSync(join(data, 'tls'), { recursive: true });
+    const twice = await start(server.arguments());
+    assert.match(twice.text, /in use by another giaoban/, 'names the data directory');
     assert.equal(used.code, 1, used.text);
     assert.match(used.text, new RegExp(String(server.port)), 'names the port');
     const bare = await start([...config, '--data', data, '--port', String(server.port + 1), '--set', `plain_port=${server.plainPort + 1}`]);

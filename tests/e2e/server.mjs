@@ -61,7 +61,10 @@ async function freeTcpPort() {
     return new Promise((resolve, reject) => {
         const s = createServer();
         s.on('error', reject);
-        s.listen(0, '127.0.0.1', () => s.close(() => resolve(s.address().port)));
+        s.listen(0, '127.0.0.1', () => {
+            const { port } = s.address();
+            s.close(() => resolve(port));
+        });
     });
 }
 

@@ -131,6 +131,7 @@ export class Peer {
     ask(method, params = {}) {
         const id = this.next++;
         const text = JSON.stringify({ id, method, params });
+        this.check.methods.set(id, method);
         return new Promise((resolve, reject) => {
             this.waiting.set(id, resolve);
             this.closed.then((code) => reject(new Error(`socket closed with ${code} before the reply to ${method}`)));
