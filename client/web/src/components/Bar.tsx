@@ -1,5 +1,8 @@
 // The bottom bar: what I switch on, what the chair and the secretary do for all. Every action one click and most one key.
-import { Camera, CameraOff, Circle, CircleStop, Ear, EllipsisVertical, Hand, Lock, LockOpen, LogOut, Mic, MicOff, MonitorUp, MonitorX, Power, Settings2, Square, VolumeX } from 'lucide-preact';
+import {
+    Circle, CircleCheck, CircleStop, Ear, EllipsisVertical, Hand, Lock, LockOpen, LogOut, Mic, MicOff, MonitorUp, MonitorX, OctagonX, Power, Settings2, Video,
+    VideoOff, VolumeX,
+} from 'lucide-preact';
 import { words } from '../i18n';
 import { canShareScreen } from '../devices/devices';
 import type { BriefingState } from '../protocol.gen';
@@ -30,7 +33,7 @@ function CameraButton({ room }: { room: Room }) {
     const w = words.value.room;
     const on = room.cameraTrack.value !== null;
     return (
-        <Button id="camera" icon={on ? Camera : CameraOff} shortcut="V" pressed={on} title={on ? w.cameraTurnOff : w.cameraTurnOn} onClick={() => void room.setCamera(!on)}>
+        <Button id="camera" icon={on ? Video : VideoOff} shortcut="V" pressed={on} title={on ? w.cameraTurnOff : w.cameraTurnOn} onClick={() => void room.setCamera(!on)}>
             {on ? w.cameraOn : w.cameraOff}
         </Button>
     );
@@ -53,7 +56,7 @@ function HandButton({ room, state }: BarProps) {
     if (!room.speaking.value || room.role.value === 'chair') return null;
     if (room.holdsFloor.value)
         return (
-            <Button id="end-turn" icon={Square} onClick={() => void room.ask('revoke', {})}>
+            <Button id="end-turn" icon={CircleCheck} onClick={() => void room.ask('revoke', {})}>
                 {w.endTurn}
             </Button>
         );
@@ -90,7 +93,7 @@ function Conduct({ room, state, onQuestion }: BarProps) {
                     <Button id="lock" icon={state.locked ? Lock : LockOpen} pressed={state.locked} onClick={() => void room.ask('lock-microphones', { locked: !state.locked })}>
                         {state.locked ? w.unlock : w.lock}
                     </Button>
-                    <Button id="revoke" icon={Square} disabled={holder === undefined} title={holder === undefined ? w.revoke : w.revokeTitle(shownName(holder))} onClick={() => void room.ask('revoke', {})}>
+                    <Button id="revoke" icon={OctagonX} disabled={holder === undefined} title={holder === undefined ? w.revoke : w.revokeTitle(shownName(holder))} onClick={() => void room.ask('revoke', {})}>
                         {w.revoke}
                     </Button>
                     <Button id="record" class="record" icon={state.recording ? CircleStop : Circle} pressed={state.recording} disabled={state.state !== 'open'} onClick={() => recordingQuestion(room, state, onQuestion)}>
@@ -139,9 +142,9 @@ export function PhoneBar(props: BarProps) {
     const conducting = room.conducting.value;
     const more: MenuItem[] = [
         { icon: Ear, words: w.listenOnly, run: () => void room.setListeningOnly(!room.listeningOnly.value) },
-        { icon: VolumeX, words: w.muteAll, run: () => void room.ask('mute-all', {}) },
+        { icon: Hand, words: hand ? w.lowerHand : w.raiseHand, disabled: state.state !== 'open' || room.role.value === 'chair', run: () => void room.ask(hand ? 'lower-hand' : 'raise-hand', {}) },
         { icon: state.locked ? LockOpen : Lock, words: state.locked ? w.unlock : w.lock, run: () => void room.ask('lock-microphones', { locked: !state.locked }) },
-        { icon: Square, words: w.revoke, disabled: state.floor === 0, run: () => void room.ask('revoke', {}) },
+        { icon: OctagonX, words: w.revoke, disabled: state.floor === 0, run: () => void room.ask('revoke', {}) },
         { icon: state.recording ? CircleStop : Circle, words: state.recording ? w.recordOff : w.recordOn, disabled: state.state !== 'open', run: () => recordingQuestion(room, state, onQuestion) },
         { icon: Settings2, words: w.devices, run: onDevices },
         { icon: Power, words: w.end, danger: true, disabled: state.state !== 'open', run: () => endQuestion(room, onQuestion) },
@@ -149,15 +152,17 @@ export function PhoneBar(props: BarProps) {
     return (
         <footer class="phone-bar">
             <Thumb id="microphone" icon={open ? Mic : MicOff} tone={open ? 'jade' : ''} words={open ? w.micTurnOff : w.micTurnOn} pressed={open} onClick={() => void room.setMicrophone(!open)} />
-            <Thumb id="camera" icon={camera ? Camera : CameraOff} tone="" words={w.cameraOn} pressed={camera} onClick={() => void room.setCamera(!camera)} />
-            {room.holdsFloor.value && !conducting ? (
-                <Thumb id="end-turn" icon={Square} tone="" words={w.endTurn} onClick={() => void room.ask('revoke', {})} />
+            <Thumb id="camera" icon={camera ? Video : VideoOff} tone="" words={w.cameraOn} pressed={camera} onClick={() => void room.setCamera(!camera)} />
+            {conducting ? (
+                <Thumb id="mute-all" icon={VolumeX} tone="" words={w.muteAll} onClick={() => void room.ask('mute-all', {})} />
+            ) : room.holdsFloor.value ? (
+                <Thumb id="end-turn" icon={CircleCheck} tone="" words={w.endTurn} onClick={() => void room.ask('revoke', {})} />
             ) : (
                 <Thumb id="hand" icon={Hand} tone={hand ? 'gold' : ''} words={hand ? w.lowerHand : w.raiseHand} pressed={hand} disabled={state.state !== 'open' || !room.speaking.value} onClick={() => void room.ask(hand ? 'lower-hand' : 'raise-hand', {})} />
             )}
             {conducting ? (
                 <div class="thumb-button">
-                    <Menu icon={EllipsisVertical} label={w.more('')} items={more} />
+                    <Menu icon={EllipsisVertical} label={w.keysMore} items={more} />
                     <span>{w.keysMore}</span>
                 </div>
             ) : (

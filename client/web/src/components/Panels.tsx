@@ -1,6 +1,6 @@
 // The right column: who has the floor and who waits for it; who is here and what can be done with each.
 import { useSignal } from '@preact/signals';
-import { ArrowRight, Ear, EllipsisVertical, Hand, Mic, MicOff, MonitorUp, MonitorX, Search, UserX, WifiOff } from 'lucide-preact';
+import { ArrowRight, EarOff, EllipsisVertical, Hand, Mic, MicOff, MonitorUp, MonitorX, Search, UserX, WifiOff } from 'lucide-preact';
 import { words } from '../i18n';
 import type { BriefingState, Endpoint } from '../protocol.gen';
 import type { Room } from '../state/room';
@@ -74,9 +74,15 @@ function Holder({ room, state, holder }: { room: Room; state: BriefingState; hol
                     {since} · {microphone}
                 </small>
             </span>
-            <Pill tone="cinnabar" icon={holder.microphone ? Mic : MicOff}>
-                {speaking ? w.speaking : w.speakingNow}
-            </Pill>
+            {speaking ? (
+                <Pill tone="cinnabar" icon={Mic}>
+                    {w.speaking}
+                </Pill>
+            ) : (
+                <span class="holder-mark" title={w.speakingNow}>
+                    {holder.microphone ? <Mic size={16} aria-hidden="true" /> : <MicOff size={16} aria-hidden="true" />}
+                </span>
+            )}
         </div>
     );
 }
@@ -113,7 +119,12 @@ export function PeoplePanel({ room, state, onQuestion }: { room: Room; state: Br
 
 function MicrophoneMark({ room, endpoint }: { room: Room; endpoint: Endpoint }) {
     const w = words.value.room;
-    if (!endpoint.hears) return <Ear class="mic-mark" size={16} aria-label={w.listenOnly} />;
+    if (!endpoint.hears)
+        return (
+            <span class="mic-mark" title={w.silent} aria-label={w.silent} role="img">
+                <EarOff size={16} aria-hidden="true" />
+            </span>
+        );
     const word = endpoint.microphone ? w.microphoneOpen : w.microphoneClosed;
     const Glyph = endpoint.microphone ? Mic : MicOff;
     const mark = <Glyph size={16} aria-hidden="true" />;
@@ -138,7 +149,7 @@ function Person({ room, state, endpoint, onQuestion }: { room: Room; state: Brie
     const speaking = room.speaker.value === endpoint.number && endpoint.microphone;
     const role = endpoint.role === 'delegate' ? '' : words.value.roles[endpoint.role];
     const lead = [me ? w.you : '', role, endpoint.name !== name ? endpoint.name : ''].filter((part) => part !== '').join(' · ');
-    const invitable = room.conducting.value && state.state === 'open' && state.floor !== endpoint.number && endpoint.role !== 'observer' && endpoint.role !== 'technician';
+    const invitable = !me && room.conducting.value && state.state === 'open' && state.floor !== endpoint.number && endpoint.role !== 'observer' && endpoint.role !== 'technician';
     return (
         <div class={`row person ${speaking ? 'speaking' : ''}`} data-number={endpoint.number}>
             <MicrophoneMark room={room} endpoint={endpoint} />

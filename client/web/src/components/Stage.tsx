@@ -1,6 +1,6 @@
 // The stage: who everybody sees, with the caption at the lower left and the timer at the lower right; and the shared screen.
 import type { ComponentChildren } from 'preact';
-import { CameraOff, Ear, Mic, Users, VolumeX } from 'lucide-preact';
+import { Ear, Mic, Users, VideoOff, VolumeX } from 'lucide-preact';
 import { timecode, words } from '../i18n';
 import type { BriefingState, Endpoint } from '../protocol.gen';
 import type { Room } from '../state/room';
@@ -50,7 +50,7 @@ export function Stage({ room, state, onOpen }: { room: Room; state: BriefingStat
             {own !== null && <OwnPicture track={own} label={w.yourRoom} slot="stage" />}
             {shown !== undefined && own === null && !hasPicture && (
                 <Placeholder name={shownName(shown)}>
-                    {room.listeningOnly.value ? <Ear size={18} aria-hidden="true" /> : <CameraOff size={18} aria-hidden="true" />}
+                    {room.listeningOnly.value ? <Ear size={18} aria-hidden="true" /> : <VideoOff size={18} aria-hidden="true" />}
                     {room.listeningOnly.value ? w.listenOnly : shown.connected ? w.noPicture : w.away}
                 </Placeholder>
             )}

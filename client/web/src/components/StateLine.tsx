@@ -33,6 +33,8 @@ function current(room: Room): Line {
 
 export function StateLine({ room }: { room: Room }) {
     const line = current(room);
+    // The chair's microphone button says as much; the room goes to the lists.
+    if (room.conducting.value && room.options.kind !== 'phone' && (line.tone === 'jade' || line.tone === 'plain') && !room.me.value?.second) return null;
     return (
         <p class={`state-line ${line.tone}`} role="status">
             <line.icon size={18} aria-hidden="true" />

@@ -1,5 +1,5 @@
 // The strip: our own picture, then the tiles. A tile keeps its element; who is in it is said by the server.
-import { CameraOff, Hand, MicOff, WifiOff } from 'lucide-preact';
+import { Hand, MicOff, VideoOff, WifiOff } from 'lucide-preact';
 import { words } from '../i18n';
 import type { BriefingState, Endpoint } from '../protocol.gen';
 import type { PictureView } from '../media/view';
@@ -43,9 +43,9 @@ function Tile({ room, state, view, number }: { room: Room; state: BriefingState;
             <Picture view={view} shown={arrived} />
             {endpoint !== undefined && (
                 <>
-                    {!arrived && (
+                    {!endpoint.camera && (
                         <span class="tile-nothing">
-                            <CameraOff size={18} aria-hidden="true" />
+                            <VideoOff size={18} aria-hidden="true" />
                             <span class="hidden-words">{w.noPicture}</span>
                         </span>
                     )}
@@ -70,7 +70,7 @@ export function OwnTile({ room }: { room: Room }) {
                 <OwnPicture track={track} label={w.yourRoom} slot="tile" />
             ) : (
                 <span class="tile-nothing">
-                    <CameraOff size={18} aria-hidden="true" />
+                    <VideoOff size={18} aria-hidden="true" />
                 </span>
             )}
             <span class="tile-marks">

@@ -20,7 +20,7 @@ export function pictureFigures(grey: Uint8Array, width: number): { luma: number;
 export function judgePicture(figures: { luma: number; detail: number }): PictureVerdict {
     if (figures.luma < 45) return 'dark';
     if (figures.luma > 225) return 'bright';
-    return figures.detail < 1.2 ? 'blurred' : 'good';
+    return figures.detail < 0.8 ? 'blurred' : 'good';
 }
 
 export interface SoundFigures {

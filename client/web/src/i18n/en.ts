@@ -234,6 +234,7 @@ export const en: Words = {
         leaveConfirm: 'Leave the room?',
         leaveLead: 'You can come back at any time while the briefing goes on.',
         keysMore: 'More',
+        silent: 'second device: microphone and speaker off',
         listenOnly: 'Listen only',
         unblock: 'Turn sound on',
         unblockLead: 'The browser waits for one click before it plays sound.',

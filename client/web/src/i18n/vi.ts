@@ -232,6 +232,7 @@ export const vi = {
         leaveConfirm: 'Rời phòng họp?',
         leaveLead: 'Bạn trở lại được bất cứ lúc nào khi phiên còn diễn ra.',
         keysMore: 'Thêm',
+        silent: 'máy thứ hai: tắt micrô và loa',
         listenOnly: 'Chỉ nghe',
         unblock: 'Bật tiếng',
         unblockLead: 'Trình duyệt chờ bạn bấm một lần rồi mới phát tiếng.',

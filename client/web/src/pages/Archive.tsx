@@ -1,5 +1,5 @@
 // The archive's list: what can be watched, what is being composed and how far.
-import { Archive as ArchiveIcon, CirclePlay } from 'lucide-preact';
+import { Archive as ArchiveIcon, CirclePlay, Film } from 'lucide-preact';
 import type { HttpRecordingSummary } from '../protocol.gen';
 import { useLoaded, useTitle } from '../components/hooks';
 import { Empty, Failed, Link, Spinner } from '../components/ui';
@@ -52,15 +52,23 @@ export function ArchiveList() {
     );
 }
 
+/** The programme's first picture; thumbnails exist once it is composed. */
+export function Thumb({ recording }: { recording: HttpRecordingSummary }) {
+    const watchable = recording.formats.length > 0;
+    return (
+        <span class="thumb-box">
+            {watchable && <img class="thumb" src={api.file(recording.id, 'thumbs/00.jpg')} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />}
+            {watchable ? <CirclePlay size={34} aria-hidden="true" /> : <Film size={30} aria-hidden="true" />}
+        </span>
+    );
+}
+
 function Item({ recording }: { recording: HttpRecordingSummary }) {
     const w = words.value;
     const watchable = recording.formats.length > 0;
     return (
         <Link to={`/archive/${recording.id}`} class={`card recent ${watchable ? '' : 'pending'}`}>
-            <span class="thumb-box">
-                <img class="thumb" src={api.file(recording.id, 'thumbs/00.jpg')} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />
-                {watchable && <CirclePlay size={34} aria-hidden="true" />}
-            </span>
+            <Thumb recording={recording} />
             <span class="recent-words">
                 <strong>{recording.title}</strong>
                 <span class="dim">

@@ -13,6 +13,7 @@ import { canChooseSpeaker, listDevices, type DeviceLists } from '../devices/devi
 import { words } from '../i18n';
 import type { BriefingState } from '../protocol.gen';
 import type { Room } from '../state/room';
+import { connected } from '../state/select';
 import { DeviceSelect } from './Join';
 
 export function Conference({ room, units }: { room: Room; units: number }) {
@@ -69,9 +70,11 @@ function PhoneTabs({ room, state, onQuestion }: { room: Room; state: BriefingSta
             <div class="tabs" role="tablist">
                 <button type="button" role="tab" aria-selected={tab === 'floor'} onClick={() => setTab('floor')}>
                     {w.tabFloor}
+                    {room.queue.value.length > 0 && <span class="count">{room.queue.value.length}</span>}
                 </button>
                 <button type="button" role="tab" aria-selected={tab === 'people'} onClick={() => setTab('people')}>
                     {w.tabPeople}
+                    <span class="count">{connected(state).length}</span>
                 </button>
                 <span class="grow" />
                 <RecordingPill room={room} state={state} />

@@ -6,7 +6,7 @@ import { Empty, Failed, Link, Spinner } from '../components/ui';
 import { words } from '../i18n';
 import { api } from '../protocol/http';
 import { session, sessionProblem, loadSession } from '../state/session';
-import { RecordingProgress } from './Archive';
+import { RecordingProgress, Thumb } from './Archive';
 import { SignIn } from './SignIn';
 
 const dayMs = 86_400_000;
@@ -99,8 +99,8 @@ function Recent({ recording }: { recording: HttpRecordingSummary }) {
     return (
         <>
             <h2>{w.home_.recent}</h2>
-            <Link to={`/archive/${recording.id}`} class="card recent">
-                <img class="thumb" src={api.file(recording.id, 'thumbs/00.jpg')} alt="" onError={(e) => e.currentTarget.classList.add('missing')} />
+            <Link to={`/archive/${recording.id}`} class={`card recent ${recording.formats.length > 0 ? '' : 'pending'}`}>
+                <Thumb recording={recording} />
                 <span class="recent-words">
                     <strong>{recording.title}</strong>
                     <span class="dim">
