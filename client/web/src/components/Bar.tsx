@@ -154,7 +154,7 @@ export function PhoneBar(props: BarProps) {
             <Thumb id="microphone" icon={open ? Mic : MicOff} tone={open ? 'jade' : ''} words={open ? w.micTurnOff : w.micTurnOn} pressed={open} onClick={() => void room.setMicrophone(!open)} />
             <Thumb id="camera" icon={camera ? Video : VideoOff} tone="" words={w.cameraOn} pressed={camera} onClick={() => void room.setCamera(!camera)} />
             {conducting ? (
-                <Thumb id="mute-all" icon={VolumeX} tone="" words={w.muteAll} onClick={() => void room.ask('mute-all', {})} />
+                <Thumb id="mute-all" icon={VolumeX} tone="" words={w.muteAllShort} onClick={() => void room.ask('mute-all', {})} />
             ) : room.holdsFloor.value ? (
                 <Thumb id="end-turn" icon={CircleCheck} tone="" words={w.endTurn} onClick={() => void room.ask('revoke', {})} />
             ) : (

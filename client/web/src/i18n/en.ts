@@ -215,6 +215,7 @@ export const en: Words = {
         handUp: 'Hand is up',
         yourTurn: (n) => (n === 0 ? 'You are next' : `${some(n, 'unit')} before you`),
         muteAll: 'Mute all',
+        muteAllShort: 'Mute all',
         lock: 'Lock mics',
         unlock: 'Unlock mics',
         revoke: 'Cut',

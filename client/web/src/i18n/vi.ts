@@ -213,6 +213,7 @@ export const vi = {
         handUp: 'Đã giơ tay',
         yourTurn: (n: number) => (n === 0 ? 'Đến lượt bạn tiếp theo' : `Bạn chờ sau ${n} đơn vị nữa`),
         muteAll: 'Tắt tiếng tất cả',
+        muteAllShort: 'Tắt tất cả',
         lock: 'Khóa micrô',
         unlock: 'Mở khóa micrô',
         revoke: 'Ngắt',
