@@ -32,6 +32,8 @@ static void fuzz_token(const char *text)
     assert(token_verify(secret, text, 1, &payload) != 0 && !payload); /* nobody guesses a signature */
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     char value[16], *text = malloc(len + 1);
