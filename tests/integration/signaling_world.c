@@ -172,13 +172,15 @@ static void make_certificate(const struct world *w)
     EVP_PKEY_free(key);
 }
 
-static int listener(int *ret_port)
+static int listener(int family, int *ret_port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    must(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 64) == 0);
-    must(getsockname(fd, (struct sockaddr *)&a, &(socklen_t){sizeof a}) == 0);
-    *ret_port = ntohs(a.sin_port);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr *address = family == AF_INET ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+    socklen_t len = family == AF_INET ? sizeof four : sizeof six;
+    must(bind(fd, address, len) == 0 && listen(fd, 64) == 0 && getsockname(fd, address, &len) == 0);
+    *ret_port = ntohs(family == AF_INET ? four.sin_port : six.sin6_port);
     return fd;
 }
 
@@ -237,9 +239,11 @@ int world_start(struct world *w, void (*adapt)(struct signaling_config *config))
     must(pipe(w->pipe) == 0);
     must(signaling_watch(w->s, store_event_fd(w->store), store_ready, w) == 0);
     must(signaling_watch(w->s, w->pipe[0], pipe_ready, w) == 0);
-    w->tls_fd = listener(&w->tls_port);
-    w->plain_fd = listener(&w->plain_port);
+    w->tls_fd = listener(AF_INET, &w->tls_port);
+    w->plain_fd = listener(AF_INET, &w->plain_port);
+    w->six_fd = listener(AF_INET6, &w->six_port);
     must(signaling_listen(w->s, w->tls_fd, true) == 0 && signaling_listen(w->s, w->plain_fd, false) == 0);
+    must(signaling_listen(w->s, w->six_fd, false) == 0);
     must(pthread_create(&w->thread, NULL, loop, w) == 0);
     return 0;
 }
@@ -257,6 +261,7 @@ void world_stop(struct world *w)
     store_close(w->store);
     close(w->tls_fd);
     close(w->plain_fd);
+    close(w->six_fd);
     close(w->pipe[0]);
     close(w->pipe[1]);
     nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -11,13 +11,12 @@
 
 struct world {
     char dir[64];
-    int tls_port, plain_port, tls_fd, plain_fd;
+    int tls_port, plain_port, six_port, tls_fd, plain_fd, six_fd; /* six: plain on [::1] */
     struct store *store;
     struct signaling *s;
     pthread_t thread;
     atomic_bool stop;
     _Atomic unsigned requests, closed, http_calls; /* what the owner has seen */
-    _Atomic int64_t longest_turn_us;               /* of the loop, without its wait */
     int pipe[2];                                   /* a descriptor of the owner's in the same loop */
     _Atomic unsigned pipe_read;
     struct http_call *late; /* answered when the pipe is read */

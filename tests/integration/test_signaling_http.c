@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +212,38 @@ static void the_plain_door_answers_to_this_machines_names_only(void **state)
     answer_free(&a);
 }
 
+static void the_plain_door_is_open_on_ipv6(void **state)
+{
+    char url[100];
+    long status = 0;
+    CURL *curl = curl_easy_init();
+    snprintf(url, sizeof url, "http://[::1]:%d/healthz", world.six_port);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    assert_int_equal(status, 200);
+    curl_easy_cleanup(curl);
+}
+
+/* Each holds what libwebsockets parses a header in; there must be one for the next as well. */
+static void sockets_with_half_a_request_hold_up_nobody(void **state)
+{
+    static const char half[] = "GET /healthz HTTP/1.1\r\nHost: local";
+    int sockets[300];
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)world.plain_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (size_t i = 0; i < 300; i++) {
+        sockets[i] = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(sockets[i], (struct sockaddr *)&to, sizeof to), 0);
+        assert_int_equal(write(sockets[i], half, sizeof half - 1), sizeof half - 1);
+    }
+    expect(client_get(&plain, "/healthz"), 200, "");
+    expect(client_get(&secure, "/healthz"), 200, "");
+    for (size_t i = 0; i < 300; i++)
+        close(sockets[i]);
+}
+
 /* ---- sessions ---- */
 
 static void a_first_link_makes_one_administrator(void **state)
@@ -265,6 +299,28 @@ static void five_wrong_passwords_lock_known_and_unknown_logins_alike(void **stat
     /* An administrator opens it again. */
     expect(client_post(&secure, "/api/v1/accounts/quantri/unlock", "{}"), 204, "");
     login(&plain, "quantri", "sông Mã chảy xiết", 200, "");
+}
+
+static atomic_bool login_done;
+
+static void *slow_login(void *ctx)
+{
+    login(&secure, "khong-co-ai", "sai", 401, "wrong-password");
+    login_done = true;
+    return NULL;
+}
+
+/* Its hash takes a tenth of a second and more; the loop goes on meanwhile. */
+static void a_password_check_stops_nobody(void **state)
+{
+    pthread_t thread;
+    int answers = 0;
+    login_done = false;
+    pthread_create(&thread, NULL, slow_login, NULL);
+    for (; !login_done; answers++)
+        expect(client_get(&plain, "/healthz"), 200, "");
+    pthread_join(thread, NULL);
+    assert_in_range(answers, 5, INT_MAX);
 }
 
 static void only_an_administrator_makes_accounts(void **state)
@@ -582,9 +638,12 @@ int main(void)
         with_world(the_certificate_is_offered_for_other_computers),
         with_world(health_is_public_and_metrics_are_local),
         with_world(the_plain_door_answers_to_this_machines_names_only),
+        with_world(the_plain_door_is_open_on_ipv6),
+        with_world(sockets_with_half_a_request_hold_up_nobody),
         with_world(a_first_link_makes_one_administrator),
         with_world(a_password_opens_a_session_and_signing_out_ends_it),
         with_world(five_wrong_passwords_lock_known_and_unknown_logins_alike),
+        with_world(a_password_check_stops_nobody),
         with_world(only_an_administrator_makes_accounts),
         with_world(a_join_link_is_one_unit_in_one_briefing),
         with_world(a_bad_or_expired_link_is_refused),

@@ -373,6 +373,50 @@ static void a_round_trip_takes_no_time(void **state)
     socket_close(&sock);
 }
 
+static void *answer_pings(void *ctx)
+{
+    struct socket_client *k = ctx;
+    int pings = 0;
+    for (char *text; !world.closed; free(text)) {
+        text = NULL;
+        int opcode = socket_receive(k, &text);
+        if (opcode == 9) {
+            socket_send_frame(k, 10, true, text, strlen(text));
+            pings++;
+        }
+    }
+    return (void *)(intptr_t)pings;
+}
+
+/* A peer without a sign of life is hung up on; one that answers pings stays. This is real time: 17 s. */
+static void a_dead_peer_is_noticed_in_twenty_seconds(void **state)
+{
+    struct socket_client alive;
+    pthread_t thread;
+    void *pings = NULL;
+    open_peer();
+    hello();
+    alive = sock;
+    open_peer();
+    hello();
+    int64_t from = clock_now_us();
+    pthread_create(&thread, NULL, answer_pings, &alive);
+    while (!world.closed && clock_now_us() - from < 25000000)
+        poll(NULL, 0, 50);
+    int64_t took = clock_now_us() - from;
+    bool noticed = world.closed == 1;
+    world.closed++;
+    pthread_join(thread, &pings);
+    socket_close(&sock);
+    sock = alive;
+    socket_send(&sock, "{\"id\":2,\"method\":\"raise-hand\",\"params\":{}}");
+    json_decref(answer(2, ""));
+    socket_close(&sock);
+    assert_true(noticed);
+    assert_in_range(took, 5000000, 20000000);
+    assert_in_range((intptr_t)pings, 1, 10);
+}
+
 #define plain(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define tls(test) cmocka_unit_test_setup_teardown(test, setup_tls, teardown)
 
@@ -397,6 +441,7 @@ int main(void)
         tls(a_closing_socket_gets_what_was_queued_first),
         plain(sockets_of_one_source_are_limited),
         tls(a_round_trip_takes_no_time),
+        plain(a_dead_peer_is_noticed_in_twenty_seconds),
     };
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
