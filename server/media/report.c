@@ -33,9 +33,9 @@ static void add_briefing(const struct briefing *b, json_t *briefings, json_t *re
         json_array_append_new(feeds, json_integer((json_int_t)f->id));
     for (const struct endpoint *e = b->endpoints; e; e = e->next)
         if (!e->doomed)
-            json_array_append_new(endpoints, json_pack("{ss sI sI sb}", "briefing", b->id, "number", (json_int_t)e->number,
-                                                       "incarnation", (json_int_t)e->incarnation, "connected",
-                                                       e->connected));
+            json_array_append_new(endpoints,
+                                  json_pack("{ss sI sI sb}", "briefing", b->id, "number", (json_int_t)e->number,
+                                            "incarnation", (json_int_t)e->incarnation, "connected", e->connected));
 }
 
 static json_t *addresses_json(const struct media *m)
@@ -51,8 +51,37 @@ static json_t *addresses_json(const struct media *m)
     return addresses;
 }
 
+static void send_layouts(struct media *m, json_t *endpoints)
+{
+    if (json_array_size(endpoints))
+        control_send(m, json_pack("{ss so}", "m", "layouts", "endpoints", endpoints));
+    else
+        json_decref(endpoints);
+}
+
+/* What our endpoints show: a restarted control knows it from nobody else until their clients are back. */
+static void report_layouts(struct media *m)
+{
+    json_t *endpoints = json_array();
+    for (const struct briefing *b = m->briefings; b; b = b->next) {
+        for (const struct endpoint *e = b->endpoints; e; e = e->next) {
+            const struct wish_endpoint *w = e->doomed ? NULL : wish_find(&b->wish, e->number);
+            if (!w)
+                continue;
+            json_array_append_new(endpoints, json_pack("{ss sI so}", "briefing", b->id, "number", (json_int_t)e->number,
+                                                       "layout", wish_layout_to_json(w)));
+            if (json_array_size(endpoints) < ENDPOINTS_A_MESSAGE)
+                continue;
+            send_layouts(m, endpoints);
+            endpoints = json_array();
+        }
+    }
+    send_layouts(m, endpoints);
+}
+
 void report_hello(struct media *m)
 {
+    report_layouts(m);
     json_t *briefings = json_array(), *restrictions = json_array(), *feeds = json_array(), *endpoints = json_array();
     for (const struct briefing *b = m->briefings; b; b = b->next)
         add_briefing(b, briefings, restrictions, feeds, endpoints);
@@ -102,8 +131,8 @@ static json_t *sends_json(const struct peer *p, int64_t now_us)
 static json_t *receives_json(const struct peer *p)
 {
     const struct peer_line *l = &p->line;
-    return json_pack("{sI sI sI sI}", "bps", (json_int_t)l->acked_bps, "loss_permille", (json_int_t)l->loss_permille, "rtt_ms",
-                     (json_int_t)(l->rtt_us + 500) / 1000, "estimate_bps", (json_int_t)l->remb_bps);
+    return json_pack("{sI sI sI sI}", "bps", (json_int_t)l->acked_bps, "loss_permille", (json_int_t)l->loss_permille,
+                     "rtt_ms", (json_int_t)(l->rtt_us + 500) / 1000, "estimate_bps", (json_int_t)l->remb_bps);
 }
 
 static bool speaks(const struct endpoint *e, int64_t now_us)
@@ -176,8 +205,9 @@ void report_gone(struct endpoint *e)
 {
     if (!e->told || join_connected(e->briefing, e->number))
         return;
-    json_t *o = json_pack("{sI sI sb s[] sb si s[] s{}}", "number", (json_int_t)e->number, "incarnation",
-                          (json_int_t)e->incarnation, "connected", 0, "slots", "speaking", 0, "level", -127, "send", "receive");
+    json_t *o =
+        json_pack("{sI sI sb s[] sb si s[] s{}}", "number", (json_int_t)e->number, "incarnation", (json_int_t)e->incarnation,
+                  "connected", 0, "slots", "speaking", 0, "level", -127, "send", "receive");
     json_t *endpoints = json_array();
     json_array_append_new(endpoints, o);
     send_state(e->briefing, endpoints);

@@ -101,6 +101,25 @@ int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const ch
     return err;
 }
 
+json_t *wish_layout_to_json(const struct wish_endpoint *e)
+{
+    return json_pack("{so so so}", "stage_size", size_to_json(e->stage_size), "screen_size", size_to_json(e->screen_size),
+                     "tiles", tiles_to_json(e));
+}
+
+int wish_layout_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why)
+{
+    struct fields f = fields_begin(o);
+    struct wish_endpoint e = *ret;
+    e.stage_size = take_size(&f, "stage_size");
+    e.screen_size = take_size(&f, "screen_size");
+    take_tiles(&f, &e);
+    int err = fields_end(&f, NULL, ret_why);
+    if (!err)
+        *ret = e;
+    return err;
+}
+
 json_t *wish_briefing_to_json(const struct wish_briefing *b)
 {
     return json_pack("{ss sb sb sI sI sI}", "briefing", b->id, "record", b->record, "record_cameras", b->record_cameras,

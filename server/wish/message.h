@@ -18,6 +18,8 @@
  *   {"m":"settled","act":a}                                    the log holds it; the wish carries it from now on
  *
  * From the worker
+ *   {"m":"layouts","endpoints":[{"briefing","number","layout":{"stage_size","screen_size","tiles"}}]}
+ *       what its endpoints show, in as many messages as needed, ahead of hello: a restarted control has lost the layouts
  *   {"m":"hello","generation":G,"epoch":E,"briefings":[{"id","version"}],"restrictions":[{act…}],"feeds":[ids],
  *    "endpoints":[{"briefing","number","incarnation","connected"}],"addresses":["ip:port"…]}
  *   {"m":"answer","req":R,"sdp":"…"}  or  {"m":"refused","req":R,"code":"…","why":"English text"}
@@ -47,6 +49,10 @@
  * results of *_to_json are new references, NULL when out of memory. */
 json_t *wish_endpoint_to_json(const struct wish_endpoint *e);
 int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
+/* What an endpoint shows, apart from who: {"stage_size","screen_size","tiles"}. A worker tells it ahead of HELLO,
+ * so that a restarted control, whose layouts are gone, wishes what is there already. Reading fills these fields of `ret` alone. */
+json_t *wish_layout_to_json(const struct wish_endpoint *e);
+int wish_layout_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
 /* Header fields only (no endpoints). */
 json_t *wish_briefing_to_json(const struct wish_briefing *b);
 int wish_briefing_from_json(const json_t *o, struct wish_briefing *ret, const char **ret_why);

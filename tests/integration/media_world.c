@@ -82,6 +82,7 @@ static void worker_stop(struct worker *k)
     assert_int_equal(WEXITSTATUS(status), 0); /* a sanitizer's complaint would show here */
     munmap(k->heartbeat, 4096);
     json_decref(k->hello);
+    json_decref(k->layouts);
     json_decref(k->metrics);
     json_decref(k->states);
     json_decref(k->acted);
@@ -137,6 +138,8 @@ static void take_message(struct world *w, struct worker *k, json_t *o)
     const char *m = json_string_value(json_object_get(o, "m"));
     if (!strcmp(m, "hello"))
         keep(&k->hello, o);
+    else if (!strcmp(m, "layouts"))
+        keep(&k->layouts, o);
     else if (!strcmp(m, "metrics"))
         keep(&k->metrics, json_object_get(o, "counters"));
     else if (!strcmp(m, "state"))

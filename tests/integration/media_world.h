@@ -46,7 +46,7 @@ struct worker {
     pid_t pid;
     int link, control;
     uint64_t *heartbeat;
-    json_t *hello;      /* the newest */
+    json_t *hello, *layouts; /* the newest */
     json_t *metrics;    /* newest counters */
     json_t *states;     /* newest state of each endpoint, by number as text */
     json_t *acted;

@@ -169,6 +169,14 @@ static void media_flows_while_control_is_away(void **state)
     const json_t *briefing = json_array_get(json_object_get(hello, "briefings"), 0);
     assert_string_equal(json_string_value(json_object_get(briefing, "id")), w->wish.id);
     assert_int_equal(json_integer_value(json_object_get(briefing, "version")), (json_int_t)w->version);
+    const json_t *layouts = json_object_get(w->workers[0].layouts, "endpoints");
+    assert_int_equal(json_array_size(layouts), 2);
+    struct wish_endpoint told = {0}, *wished = wish_find(&w->wish, 2);
+    const json_t *second = json_array_get(layouts, 0);
+    if (json_integer_value(json_object_get(second, "number")) != 2)
+        second = json_array_get(layouts, 1);
+    assert_int_equal(wish_layout_from_json(json_object_get(second, "layout"), &told, NULL), 0);
+    assert_true(told.stage_size.width == wished->stage_size.width && told.n_tiles == wished->n_tiles);
     json_decref(json_object_get(w->workers[0].states, "1"));
     w->workers[0].states = json_object();
     wait_until(w, world_slot(w, 2, OFFER_STAGE) == 1); /* the state follows */

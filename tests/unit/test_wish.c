@@ -110,6 +110,22 @@ static void endpoint_has_the_documented_form(void **state)
     json_decref(o);
 }
 
+static void layout_fills_sizes_and_tiles_alone(void **state)
+{
+    uint32_t r = 13;
+    for (int i = 0; i < 50; i++) {
+        struct wish_endpoint e = random_endpoint(&r, 5), back = {.id = "kept", .number = 9, .may_send = 6, .n_tiles = 3};
+        json_t *o = wish_layout_to_json(&e);
+        assert_int_equal(wish_layout_from_json(o, &back, NULL), 0);
+        assert_true(back.number == 9 && back.may_send == 6 && !strcmp(back.id, "kept") && back.n_tiles == e.n_tiles);
+        assert_memory_equal(back.tiles, e.tiles, e.n_tiles * sizeof(e.tiles[0]));
+        assert_true(back.stage_size.width == e.stage_size.width && back.screen_size.height == e.screen_size.height);
+        json_object_set_new(o, "more", json_null());
+        assert_int_equal(wish_layout_from_json(o, &back, NULL), ERR_MALFORMED);
+        json_decref(o);
+    }
+}
+
 static void header_survives_a_round_trip(void **state)
 {
     uint32_t r = 11;
@@ -297,15 +313,11 @@ static void endpoints_are_kept_by_rising_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(endpoint_survives_a_round_trip),
-        cmocka_unit_test(endpoint_has_the_documented_form),
-        cmocka_unit_test(header_survives_a_round_trip),
-        cmocka_unit_test(endpoint_is_read_strictly),
-        cmocka_unit_test(delta_applied_to_its_base_is_the_next_wish),
-        cmocka_unit_test(delta_between_equal_wishes_is_none),
-        cmocka_unit_test(delta_names_only_what_changed),
-        cmocka_unit_test(broken_delta_changes_nothing),
-        cmocka_unit_test(endpoints_are_kept_by_rising_number),
+        cmocka_unit_test(endpoint_survives_a_round_trip),     cmocka_unit_test(endpoint_has_the_documented_form),
+        cmocka_unit_test(layout_fills_sizes_and_tiles_alone), cmocka_unit_test(header_survives_a_round_trip),
+        cmocka_unit_test(endpoint_is_read_strictly),          cmocka_unit_test(delta_applied_to_its_base_is_the_next_wish),
+        cmocka_unit_test(delta_between_equal_wishes_is_none), cmocka_unit_test(delta_names_only_what_changed),
+        cmocka_unit_test(broken_delta_changes_nothing),       cmocka_unit_test(endpoints_are_kept_by_rising_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
