@@ -1,1 +1,2 @@
 gb_test(test_segment LINK recordings)
+gb_test(test_assembler LINK recordings)
