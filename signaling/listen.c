@@ -144,7 +144,7 @@ static void listener_readable(void *ctx, int fd)
     struct listener *l = ctx;
     struct signaling *s = l->s;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage from;
+        struct sockaddr_storage from = {0};
         int taken = accept4(fd, (struct sockaddr *)&from, &(socklen_t){sizeof from}, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (taken >= 0) {
             take_socket(l, taken, &from);

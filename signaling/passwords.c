@@ -137,7 +137,7 @@ static int job_add(struct passwords *p, bool verify, const char *password, const
     }
     *j = (struct job){.password = copy, .verify = verify, .done = done, .ctx = ctx};
     if (hash && strlen(hash) < sizeof j->hash)
-        strcpy(j->hash, hash);
+        memcpy(j->hash, hash, strlen(hash) + 1);
     int err = ERR_BUSY;
     pthread_mutex_lock(&p->lock);
     if (p->queued < PASSWORDS_QUEUE_MAX) {
