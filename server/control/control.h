@@ -27,6 +27,7 @@ enum {
 };
 #define ABSENCE_US 15000000 /* without a socket for so long: `left` */
 #define OFFER_US 5000000
+#define HOLD_US 1000000 /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
 #define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
 #define QUARANTINE_US 600000000   /* … keep it out for so long */
@@ -41,6 +42,7 @@ struct seat {
     int64_t absent_us;    /* since when there is none; 0: there is one, or the endpoint is not connected */
     uint8_t worker;       /* WISH_UNPLACED before its first offer */
     bool connected;       /* the worker says: DTLS is up */
+    bool layout_known;    /* its client's, not a worker's memory of it */
     uint32_t incarnation;
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
     unsigned loss_permille, bps;
@@ -115,6 +117,7 @@ struct control {
     struct feed_maker *maker;
     uint32_t next_feed;
     bool feeds_known; /* LINK_KEPT_END has come */
+    int64_t hold_until_us; /* see wishes_held(); 0: over */
     struct recording *recordings;
     int64_t second_us, two_seconds_us; /* when the periodic work is due */
     uint64_t events_appended, offers, offers_refused, commits_failed;
@@ -171,6 +174,8 @@ void seat_unplace(struct meeting *m, uint32_t number);
 void worker_linked(struct control *c, unsigned index, uint32_t generation, int fd);
 void worker_gone(struct control *c, unsigned index, uint32_t generation);
 bool worker_lives(const struct control *c, unsigned index);
+/* A wish made after our own restart, before every worker has said what sits on it, would tear down what the others carry. */
+bool wishes_held(struct control *c);
 unsigned worker_load(const struct control *c, unsigned index); /* endpoints placed there */
 /* Queues a message (taken over) with copies of the descriptors. Bounded: when full, the link starts over with full wishes.
  */

@@ -117,8 +117,10 @@ static void expect_back(struct meeting *m, int64_t now_us)
     size_t n;
     const struct briefing_endpoint *all = briefing_endpoints(m->settled, &n);
     for (size_t i = 0; i < n; i++)
-        if (all[i].connected)
+        if (all[i].connected) {
             m->seats[all[i].number].absent_us = now_us;
+            m->control->hold_until_us = now_us + HOLD_US;
+        }
 }
 
 static int load(struct control *c, const char *id)
@@ -555,7 +557,9 @@ static void flush_worker(struct meeting *m, unsigned w, json_t *delta, uint64_t 
 void meeting_flush(struct meeting *m)
 {
     struct wish_briefing next;
-    m->dirty = false;
+    m->dirty = wishes_held(m->control);
+    if (m->dirty)
+        return;
     if (briefing_seq(m->settled) == 0 || briefing_wish(m->settled, &next)) {
         m->dirty = briefing_seq(m->settled) != 0; /* no memory: again next turn */
         return;

@@ -109,6 +109,7 @@ void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int
                         .former_incarnation = seat->incarnation};
     c->offers_open = o;
     place(m, number, worker, incarnation);
+    c->hold_until_us = 0;
     meeting_flush(m); /* the worker must know the endpoint first */
     worker_send(c, worker,
                 json_pack("{s:s, s:I, s:s, s:I, s:I, s:O}", "m", "offer", "req", (json_int_t)o->req, "briefing",
@@ -144,6 +145,7 @@ void offer_layout(struct meeting *m, uint32_t number, struct ws_peer *peer, int6
         signaling_refuse(peer, id, refusal_find("not-joined"));
         return;
     }
+    m->seats[number].layout_known = true;
     m->dirty = true;
     signaling_reply(peer, id, json_object());
 }

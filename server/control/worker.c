@@ -3,6 +3,7 @@
 #include "control/control.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -43,6 +44,26 @@ bool worker_lives(const struct control *c, unsigned index)
 {
     const struct worker *w = worker_at(c, index);
     return w && w->fd >= 0 && w->greeted;
+}
+
+static bool all_greeted(const struct control *c)
+{
+    bool any = false;
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (!c->workers[i] || c->workers[i]->fd < 0)
+            continue;
+        if (!c->workers[i]->greeted)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+bool wishes_held(struct control *c)
+{
+    if (c->hold_until_us && (clock_now_us() >= c->hold_until_us || (c->feeds_known && all_greeted(c))))
+        c->hold_until_us = 0;
+    return c->hold_until_us != 0;
 }
 
 unsigned worker_load(const struct control *c, unsigned index)
@@ -180,6 +201,31 @@ static void take_places(struct worker *w, const json_t *endpoints)
     }
 }
 
+/* What its endpoints show, until their clients say so themselves: our own memory of it ended with the last control. */
+static void take_layouts(struct control *c, const json_t *endpoints)
+{
+    const json_t *o;
+    size_t i;
+    json_array_foreach(endpoints, i, o)
+    {
+        struct meeting *m = meeting_find(c, json_string_value(json_object_get(o, "briefing")) ?: "");
+        json_int_t number = json_integer_value(json_object_get(o, "number"));
+        struct wish_endpoint shown = {0};
+        const char *why = "";
+        if (!m || number < 1 || number >= SEATS_MAX || m->seats[number].layout_known)
+            continue;
+        if (wish_layout_from_json(json_object_get(o, "layout"), &shown, &why)) {
+            log_warn("worker", "layout of endpoint=%u not understood: %s", (unsigned)number, why);
+            continue;
+        }
+        struct briefing_layout layout = {
+            .stage = shown.stage_size, .screen = shown.screen_size, .n_tiles = shown.n_tiles};
+        memcpy(layout.tiles, shown.tiles, sizeof layout.tiles);
+        if (!briefing_set_layout(m->settled, (uint32_t)number, &layout))
+            m->dirty = true;
+    }
+}
+
 /* A mute that reached media before the log: what is not in the log is appended now, then it is settled like any other. */
 static void recover_restriction(struct worker *w, const json_t *o)
 {
@@ -250,6 +296,8 @@ static void handle(struct worker *w, const json_t *message)
         return;
     if (strcmp(name, "hello") == 0) {
         hello(w, message);
+    } else if (strcmp(name, "layouts") == 0) {
+        take_layouts(c, json_object_get(message, "endpoints"));
     } else if (strcmp(name, "state") == 0) {
         report_state(c, w->index, message);
     } else if (strcmp(name, "answer") == 0 ||
