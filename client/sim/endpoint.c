@@ -30,6 +30,8 @@ struct endpoint {
     struct net_transport *transport, *next; /* in use; waiting for its answer */
     struct sender *sender;
     struct receiver *receiver;
+    struct hostile hostile;
+    struct answer answer;
     /* the clip's thread */
     pthread_t clip_thread;
     bool clip_asked, clip_taken;
@@ -49,6 +51,7 @@ struct endpoint *endpoint_new(const struct endpoint_options *options, unsigned i
     e->receiver = receiver_new();
     e->connect_at_us = e->offer_at_us = INT64_MAX;
     e->microphone = options->speaks;
+    hostile_init(&e->hostile, options->hostile, index);
     if (!e->token || !e->receiver) {
         endpoint_free(e);
         return NULL;
@@ -204,6 +207,8 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
     net_transport_free(e->transport);
     e->transport = e->next;
     e->next = NULL;
+    e->answer = a;
+    memset(e->hostile.seq, 0, sizeof e->hostile.seq);
     receiver_attach(e->receiver, e->transport, &a, now_us);
     if (e->sender)
         sender_attach(e->sender, e->transport, now_us);
@@ -412,6 +417,7 @@ int64_t endpoint_run(struct endpoint *e, int64_t now_us)
     if (e->sender)
         next = earlier(next, sender_run(e->sender, now_us));
     next = earlier(next, receiver_run(e->receiver, now_us));
+    next = earlier(next, hostile_run(&e->hostile, e->transport, &e->answer, now_us));
     next = earlier(next, e->connect_at_us);
     return e->live ? earlier(next, e->offer_at_us) : next;
 }
@@ -426,6 +432,7 @@ void endpoint_status(const struct endpoint *e, struct endpoint_status *ret)
                                  .stage = e->stage,
                                  .rejoins = e->rejoins,
                                  .resumes = e->resumes,
+                                 .hostile = e->hostile.sent,
                                  .received = *receiver_counts(e->receiver)};
     if (e->sender)
         ret->sent = *sender_counts(e->sender);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/net.h"
+#include "sim/hostile.h"
 #include "sim/receiver.h"
 #include "sim/sender.h"
 #include "sim/sockets.h"
@@ -25,7 +26,8 @@ struct endpoint_options {
     bool publishes;    /* false: sees and hears only, no clip is made */
     bool ignore_mute;  /* goes on sending sound whatever the server says */
     bool no_keyframes; /* never sends a keyframe when asked */
-    sender_tap *sent;  /* may be NULL */
+    enum hostile_kind hostile;
+    sender_tap *sent; /* may be NULL */
     receiver_tap *received;
     void *tap_ctx;
 };
@@ -35,6 +37,7 @@ struct endpoint_status {
     bool microphone, has_floor;
     unsigned stage; /* number of the endpoint in the stage slot, 0: nobody */
     unsigned rejoins, resumes;
+    uint64_t hostile; /* packets of noise or requests of the storm */
     struct sender_counts sent;
     struct receiver_counts received;
 };

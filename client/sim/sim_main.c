@@ -53,6 +53,7 @@ static const char usage[] = "giaoban-sim --server URL --links FILE [options]\n"
                             "  --no-video        sound only;  --speak: microphones on from the start\n"
                             "  --no-keyframes    keyframes only at the start\n"
                             "  --ignore-mute     goes on sending sound whatever the server says\n"
+                            "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
                             "  --ipv6            take the IPv6 candidate\n"
                             "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
                             "  --duration S      stop after S seconds;  --cache DIR: encoded clips\n";
@@ -71,6 +72,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         SPEAK,
         NO_KEYFRAMES,
         IGNORE_MUTE,
+        HOSTILE,
         IPV6,
         BENCH,
         DURATION,
@@ -88,6 +90,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         {"speak", 0, 0, SPEAK},
         {"no-keyframes", 0, 0, NO_KEYFRAMES},
         {"ignore-mute", 0, 0, IGNORE_MUTE},
+        {"hostile", 1, 0, HOSTILE},
         {"ipv6", 0, 0, IPV6},
         {"bench", 0, 0, BENCH},
         {"duration", 1, 0, DURATION},
@@ -111,6 +114,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         case SPEAK: o->speaks = true; break;
         case NO_KEYFRAMES: o->no_keyframes = true; break;
         case IGNORE_MUTE: o->ignore_mute = true; break;
+        case HOSTILE:
+            if (!hostile_kind_of(optarg, &o->hostile))
+                return ERR_INVAL;
+            break;
         case IPV6: o->family = AF_INET6; break;
         case BENCH: a->bench = true; break;
         case DURATION: a->duration = atof(optarg); break;
@@ -200,6 +207,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         joined += one.joined;
         sum.rejoins += one.rejoins;
         sum.resumes += one.resumes;
+        sum.hostile += one.hostile;
         sum.sent.packets += one.sent.packets;
         sum.sent.keyframe_requests += one.sent.keyframe_requests;
         sum.sent.keyframes += one.sent.keyframes;
@@ -230,6 +238,8 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         json_object_set_new(o, "latency_packets", json_integer((json_int_t)latency_count(s->latency)));
         json_object_set_new(o, "loss", json_real(all > 0 ? (double)sum.received.lost / all : 0));
     }
+    if (s->publisher.hostile)
+        json_object_set_new(o, "hostile_packets", json_integer((json_int_t)sum.hostile));
     json_object_set_new(o, "rooms", list);
     return o;
 }
