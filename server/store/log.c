@@ -95,6 +95,10 @@ static int append_run(struct sql *q, struct job *j)
     if (err)
         return err;
     const struct index_change *c = &a->change;
+    if (c->phase == BRIEFING_CLOSED)
+        err = sql_run(q, SQL_SECRETS_DROP, (struct sql_value[]){V_TEXT(a->briefing)}, 1);
+    if (err)
+        return err;
     return sql_run(q, SQL_BRIEFING_UPDATE,
                    (struct sql_value[]){V_TEXT(a->briefing), V_INT(c->opened_ms), V_INT(c->closed_ms), V_INT(c->phase),
                                         V_INT(c->recording), V_INT((int64_t)a->epoch),
@@ -105,8 +109,11 @@ static int append_run(struct sql *q, struct job *j)
 static void append_after(struct store *s, struct job *j, int err)
 {
     struct append_job *a = (struct append_job *)j;
-    if (!err)
-        store_index_apply(s, a->briefing, &a->change);
+    if (err)
+        return;
+    store_index_apply(s, a->briefing, &a->change);
+    if (a->change.phase == BRIEFING_CLOSED)
+        store_secrets_forget(s, a->briefing);
 }
 
 static void append_free(struct job *j)

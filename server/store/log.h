@@ -18,6 +18,9 @@ struct index_change {
 /* Caller's thread: the append is on disk. */
 void store_index_apply(struct store *s, const char *briefing, const struct index_change *change);
 
+/* Caller's thread: the briefing is closed, its resume secrets are gone from disk. */
+void store_secrets_forget(struct store *s, const char *briefing);
+
 /* Invited unit ids as a JSON array; malloc'd, NULL: no memory. */
 char *store_units_text(const struct briefing_schedule *schedule);
 

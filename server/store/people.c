@@ -1,6 +1,6 @@
 /* Accounts, sessions, one-time tokens, resume secrets: in memory for asking, written behind. */
 #include "base/err.h"
-#include "store/internal.h"
+#include "store/log.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -307,23 +307,28 @@ static void find_expired(const void *node, VISIT visit, void *ctx)
         x->found[x->n++] = item;
 }
 
-static void expire(void **tree, int64_t now_ms, bool sessions, int (*compare)(const void *, const void *))
+/* True: something was found. */
+static bool expire(void **tree, int64_t now_ms, bool sessions, int (*compare)(const void *, const void *))
 {
     struct expiry x;
+    bool any = false;
     do {
         x = (struct expiry){.now_ms = now_ms, .sessions = sessions};
         twalk_r(*tree, find_expired, &x);
         for (size_t i = 0; i < x.n; i++)
             tree_drop(tree, x.found[i], compare);
+        any = any || x.n;
     } while (x.n == sizeof(x.found) / sizeof(x.found[0]));
+    return any;
 }
 
 void store_sessions_expire(struct store *s, int64_t now_ms)
 {
-    expire(&s->sessions, now_ms, true, compare_session);
-    expire(&s->tokens, now_ms, false, compare_token);
-    store_write(s, SQL_SESSIONS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
-    store_write(s, SQL_TOKENS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
+    /* Called every few seconds: a commit is made only when there is something to forget. */
+    if (expire(&s->sessions, now_ms, true, compare_session))
+        store_write(s, SQL_SESSIONS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
+    if (expire(&s->tokens, now_ms, false, compare_token))
+        store_write(s, SQL_TOKENS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
 }
 
 /* ---- resume secrets ---- */
@@ -411,12 +416,14 @@ static void find_secrets(const void *node, VISIT visit, void *ctx)
     l->n++;
 }
 
-int store_secrets_drop(struct store *s, const char *briefing, store_done done, void *ctx)
+void store_secrets_forget(struct store *s, const char *briefing)
 {
-    struct secret *found[WISH_ENDPOINT_NUMBER_MAX + 1]; /* a briefing has no more endpoints */
-    struct secret_list l = {.briefing = briefing, .found = found, .cap = WISH_ENDPOINT_NUMBER_MAX + 1};
-    twalk_r(s->secrets, find_secrets, &l);
-    for (size_t i = 0; i < l.n && i < l.cap; i++)
-        tree_drop(&s->secrets, found[i], compare_secret);
-    return store_write(s, SQL_SECRETS_DROP, (struct sql_value[]){V_TEXT(briefing)}, 1, done, ctx);
+    struct secret *found[WISH_ENDPOINT_NUMBER_MAX + 1];
+    struct secret_list l;
+    do { /* more than there are endpoints: a join whose commit failed leaves its secret behind */
+        l = (struct secret_list){.briefing = briefing, .found = found, .cap = WISH_ENDPOINT_NUMBER_MAX + 1};
+        twalk_r(s->secrets, find_secrets, &l);
+        for (size_t i = 0; i < l.n && i < l.cap; i++)
+            tree_drop(&s->secrets, found[i], compare_secret);
+    } while (l.n > l.cap);
 }

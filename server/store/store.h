@@ -86,13 +86,11 @@ void store_briefings(struct store *s, int64_t from_ms, int64_t to_ms,
 /* NULL: unknown. Borrowed until the next call. */
 const struct store_briefing *store_briefing_find(struct store *s, const char *id);
 
-/* ---- resume secrets: SHA-256 of an endpoint's secret ---- */
+/* ---- resume secrets: SHA-256 of an endpoint's secret; they go when their briefing's `closed` is appended ---- */
 int store_secret_put(struct store *s, const char *briefing, const char *endpoint, const uint8_t hash[STORE_HASH_BYTES],
                      store_done done, void *ctx);
 /* ERR_NOTFOUND. Compare in constant time (sodium_memcmp). */
 int store_secret_get(struct store *s, const char *briefing, const char *endpoint, uint8_t ret_hash[STORE_HASH_BYTES]);
-/* A closed briefing's secrets go. */
-int store_secrets_drop(struct store *s, const char *briefing, store_done done, void *ctx);
 
 /* ---- units ---- */
 struct store_unit {
