@@ -8,8 +8,9 @@ const root = new URL('..', import.meta.url).pathname;
 const dist = `${root}dist`;
 const preloadedFonts = /be-vietnam-pro-(vietnamese|latin)-(500|700)-normal/;
 
-await rm(dist, { recursive: true, force: true });
+// The folder stays the same one: a running server holds it open. What is stale goes at the end.
 await mkdir(`${dist}/assets`, { recursive: true });
+const stale = new Set(await readdir(dist, { recursive: true }));
 const result = await build({
     absWorkingDir: root,
     entryPoints: { app: 'src/main.tsx', style: 'src/styles/main.css' },
@@ -45,11 +46,17 @@ const html = (await readFile(`${root}src/index.html`, 'utf8'))
     .replace('{{script}}', find(/app-.*\.js$/)[0]);
 await writeFile(`${dist}/index.html`, html);
 
-for (const name of await readdir(dist, { recursive: true })) {
+const made = ['index.html', `assets/${iconName}`, ...outputs.map((file) => file.slice(1))];
+for (const name of made) {
+    stale.delete(name);
     if (!/\.(html|js|css|svg)$/.test(name)) continue;
     const bytes = await readFile(`${dist}/${name}`);
     const brotli = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } });
     await writeFile(`${dist}/${name}.br`, brotli);
     await writeFile(`${dist}/${name}.gz`, gzipSync(bytes, { level: 9 }));
+    stale.delete(`${name}.br`);
+    stale.delete(`${name}.gz`);
     console.log(`${name} ${bytes.length} bytes, ${brotli.length} as brotli`);
 }
+stale.delete('assets');
+for (const name of stale) await rm(`${dist}/${name}`, { recursive: true });

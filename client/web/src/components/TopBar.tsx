@@ -18,13 +18,14 @@ export function RecordingPill({ room, state }: { room: Room; state: BriefingStat
                 {w.recordFailing}
             </Pill>
         );
-    const confirmed = recorder !== null && recorder.synced_s > 0;
+    // Only who conducts or watches is told what is on disk; for the others the log's word stands.
+    const confirmed = recorder === null ? !room.muting.value : recorder.synced_s > 0;
     return (
-        <span class={`pill cinnabar recording ${confirmed ? 'confirmed' : ''}`} title={confirmed ? w.recordSaved(timecode(recorder.synced_s)) : w.recordStarting}>
+        <span class={`pill cinnabar recording ${confirmed ? 'confirmed' : ''}`} title={recorder !== null ? w.recordSaved(timecode(recorder.synced_s)) : w.recording}>
             <Circle size={8} fill="currentColor" aria-hidden="true" />
             <span class="long">{confirmed ? w.recording : w.recordStarting}</span>
             <span class="short">{w.recordingShort}</span>
-            {confirmed && <span class="long saved">{timecode(recorder.synced_s)}</span>}
+            {confirmed && recorder !== null && <span class="long saved">{timecode(recorder.synced_s)}</span>}
         </span>
     );
 }

@@ -20,6 +20,8 @@ export class PictureView {
         this.frozen.hidden = true;
         this.root.append(this.video, this.frozen);
         this.video.addEventListener('resize', () => this.sized());
+        // A callback asked for before the element had a picture may never come: ask again once it has one.
+        for (const event of ['loadeddata', 'playing', 'resize']) this.video.addEventListener(event, () => this.arm());
     }
 
     get width(): number {
@@ -47,7 +49,11 @@ export class PictureView {
     /** The next frame that is really shown. */
     nextFrame(then: () => void): void {
         this.frameWaiters.push(then);
-        if (this.frameWaiters.length > 1) return;
+        this.arm();
+    }
+
+    private arm(): void {
+        if (this.frameWaiters.length === 0) return;
         this.video.requestVideoFrameCallback(() => {
             const waiters = this.frameWaiters;
             this.frameWaiters = [];

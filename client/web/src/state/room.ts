@@ -83,6 +83,7 @@ export class Room {
     readonly socket: BriefingSocket;
     private seat: Seat | null;
     private wantMicrophone: boolean;
+    private wasOpen = false;
     private disposers: Array<() => void> = [];
     private messageTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -275,6 +276,9 @@ export class Room {
         if (state === null || this.seat === null) return true;
         const next = follow({ state, last: this.seat.last }, event);
         if (next === null) return false;
+        // Back after an absence that was too long for the server: who still has the floor speaks on.
+        if (event.event === 'joined' && event.data.endpoint.number === this.me.value?.number && next.state.floor === event.data.endpoint.number)
+            this.wantMicrophone = this.hasMicrophone.value;
         batch(() => {
             this.briefing.value = next.state;
             if (this.seat !== null && next.last !== this.seat.last) this.keepSeat({ ...this.seat, last: next.last });
@@ -414,7 +418,8 @@ export class Room {
     private followMicrophone(): void {
         const open = this.microphoneOpen.value;
         const { microphone } = this.media.outgoing;
-        if (!open) this.wantMicrophone = false;
+        if (this.wasOpen && !open) this.wantMicrophone = false;
+        this.wasOpen = open;
         if (microphone !== null && this.hasMicrophone.value) microphone.enabled = open;
     }
 
