@@ -296,7 +296,7 @@ void answer_free(struct answer *a)
 
 const char *answer_header(const struct answer *a, const char *name)
 {
-    static char value[1000];
+    static _Thread_local char value[1000];
     size_t n = strlen(name);
     for (const char *at = a->head; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
         if (strncasecmp(at, name, n) == 0 && at[n] == ':') {
@@ -311,7 +311,7 @@ const char *answer_header(const struct answer *a, const char *name)
 
 const char *answer_code(const struct answer *a)
 {
-    static char code[64];
+    static _Thread_local char code[64];
     json_t *o = a->body ? json_loads(a->body, 0, NULL) : NULL, *error = json_object_get(o, "error");
     const char *text = json_string_value(json_object_get(error, "code"));
     bool whole =
