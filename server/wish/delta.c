@@ -16,7 +16,7 @@ static int add_changed(json_t *list, const struct wish_briefing *base, const str
         const struct wish_endpoint *e = &next->endpoints[i], *old = wish_find(base, e->number);
         if (old && wish_endpoint_equal(old, e))
             continue;
-        if (json_array_append_new(list, wish_endpoint_to_json(e)))
+        if (json_array_append_new(list, old ? wish_endpoint_change_to_json(old, e) : wish_endpoint_to_json(e)))
             return ERR_NOMEM;
     }
     return 0;
@@ -81,34 +81,47 @@ static int drop_gone(struct wish_briefing *b, const json_t *gone, const char **r
     return 0;
 }
 
-static bool named_before(const json_t *list, size_t i, uint32_t number)
+/* Each number at most once in `endpoints` and `gone`: a bit for each. */
+struct named {
+    uint64_t bits[WISH_ENDPOINT_NUMBER_MAX / 64 + 1];
+};
+
+static bool name_once(struct named *n, json_int_t number)
 {
-    for (size_t k = 0; k < i; k++) {
-        if (json_integer_value(json_object_get(json_array_get(list, k), "number")) == (json_int_t)number)
-            return true;
-    }
-    return false;
+    if (number < 1 || number > WISH_ENDPOINT_NUMBER_MAX)
+        return false;
+    uint64_t bit = 1ull << (number % 64), *word = &n->bits[number / 64];
+    bool first = !(*word & bit);
+    *word |= bit;
+    return first;
+}
+
+static int put_one(struct wish_briefing *b, const json_t *o, json_int_t number, const char **ret_why)
+{
+    struct wish_endpoint *known = wish_find(b, (uint32_t)number), e;
+    if (known)
+        return wish_endpoint_change_from_json(o, known, ret_why);
+    int err = wish_endpoint_from_json(o, &e, ret_why);
+    return err ? err : wish_put(b, &e);
 }
 
 static int put_changed(struct wish_briefing *b, const json_t *list, const json_t *gone, const char **ret_why)
 {
+    struct named named = {0};
     size_t i;
     json_t *v;
     if (!json_is_array(list))
         return refuse(ret_why, "endpoints is not an array");
+    json_array_foreach(gone, i, v)
+    {
+        name_once(&named, json_integer_value(v));
+    }
     json_array_foreach(list, i, v)
     {
-        struct wish_endpoint e;
-        int err = wish_endpoint_from_json(v, &e, ret_why);
-        if (err)
-            return err;
-        if (named_before(list, i, e.number))
-            return refuse(ret_why, "an endpoint is named twice");
-        for (size_t k = 0; k < json_array_size(gone); k++) {
-            if (json_integer_value(json_array_get(gone, k)) == (json_int_t)e.number)
-                return refuse(ret_why, "an endpoint is gone and changed");
-        }
-        err = wish_put(b, &e);
+        json_int_t number = json_integer_value(json_object_get(v, "number"));
+        if (!name_once(&named, number))
+            return refuse(ret_why, "an endpoint is named twice, or has no number");
+        int err = put_one(b, v, number, ret_why);
         if (err)
             return err;
     }

@@ -23,6 +23,7 @@ static void take_tiles(struct fields *f, struct wish_endpoint *e)
         return;
     }
     e->n_tiles = (uint8_t)json_array_size(array);
+    memset(e->tiles, 0, sizeof(e->tiles));
     for (size_t i = 0; i < e->n_tiles; i++) {
         uint16_t n[3] = {0};
         fields_numbers(f, json_array_get(array, i), n, 3);
@@ -75,29 +76,97 @@ json_t *wish_endpoint_to_json(const struct wish_endpoint *e)
                      "screen_size", size_to_json(e->screen_size), "tiles", tiles_to_json(e));
 }
 
-int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why)
+static int add(json_t *o, const char *name, json_t *taken)
+{
+    return json_object_set_new(o, name, taken);
+}
+
+json_t *wish_endpoint_change_to_json(const struct wish_endpoint *old, const struct wish_endpoint *e)
+{
+    json_t *o = json_pack("{sI}", "number", (json_int_t)e->number);
+    int bad = !o;
+    if (!bad && strcmp(old->id, e->id))
+        bad = add(o, "id", json_string(e->id));
+    if (!bad && old->incarnation != e->incarnation)
+        bad = add(o, "incarnation", json_integer(e->incarnation));
+    if (!bad && old->worker != e->worker)
+        bad = add(o, "worker", json_integer(e->worker));
+    if (!bad && old->may_send != e->may_send)
+        bad = add(o, "may_send", json_integer(e->may_send));
+    if (!bad && old->hears != e->hears)
+        bad = add(o, "hears", json_boolean(e->hears));
+    if (!bad && old->stage != e->stage)
+        bad = add(o, "stage", json_integer(e->stage));
+    if (!bad && old->screen != e->screen)
+        bad = add(o, "screen", json_integer(e->screen));
+    if (!bad && !wish_size_equal(old->stage_size, e->stage_size))
+        bad = add(o, "stage_size", size_to_json(e->stage_size));
+    if (!bad && !wish_size_equal(old->screen_size, e->screen_size))
+        bad = add(o, "screen_size", size_to_json(e->screen_size));
+    if (!bad && !wish_tiles_equal(old, e))
+        bad = add(o, "tiles", tiles_to_json(e));
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+/* Into `e`; with `partial`, fields that are missing leave it as it is. */
+static int read_endpoint(const json_t *o, bool partial, struct wish_endpoint *e, const char **ret_why)
 {
     const unsigned all_kinds = WISH_BIT(WISH_MICROPHONE) | WISH_BIT(WISH_CAMERA) | WISH_BIT(WISH_SCREEN);
     struct fields f = fields_begin(o);
-    struct wish_endpoint e = {0};
-    fields_id(&f, "id", e.id);
-    e.number = (uint32_t)fields_integer(&f, "number", 1, WISH_ENDPOINT_NUMBER_MAX);
-    e.incarnation = (uint32_t)fields_integer(&f, "incarnation", 0, UINT32_MAX);
-    e.worker = (uint8_t)fields_integer(&f, "worker", 0, UINT8_MAX);
-    e.may_send = (uint8_t)fields_integer(&f, "may_send", 0, all_kinds);
-    e.hears = fields_bool(&f, "hears");
-    e.stage = (uint32_t)fields_integer(&f, "stage", 0, WISH_ENDPOINT_NUMBER_MAX);
-    e.screen = (uint32_t)fields_integer(&f, "screen", 0, WISH_ENDPOINT_NUMBER_MAX);
-    e.stage_size = take_size(&f, "stage_size");
-    e.screen_size = take_size(&f, "screen_size");
-    take_tiles(&f, &e);
-    if (!f.why && (e.may_send & ~all_kinds))
+    e->number = (uint32_t)fields_integer(&f, "number", 1, WISH_ENDPOINT_NUMBER_MAX);
+#define HAS(name) (!partial || fields_has(&f, name))
+    if (HAS("id"))
+        fields_id(&f, "id", e->id);
+    if (HAS("incarnation"))
+        e->incarnation = (uint32_t)fields_integer(&f, "incarnation", 0, UINT32_MAX);
+    if (HAS("worker"))
+        e->worker = (uint8_t)fields_integer(&f, "worker", 0, UINT8_MAX);
+    if (HAS("may_send"))
+        e->may_send = (uint8_t)fields_integer(&f, "may_send", 0, all_kinds);
+    if (HAS("hears"))
+        e->hears = fields_bool(&f, "hears");
+    if (HAS("stage"))
+        e->stage = (uint32_t)fields_integer(&f, "stage", 0, WISH_ENDPOINT_NUMBER_MAX);
+    if (HAS("screen"))
+        e->screen = (uint32_t)fields_integer(&f, "screen", 0, WISH_ENDPOINT_NUMBER_MAX);
+    if (HAS("stage_size"))
+        e->stage_size = take_size(&f, "stage_size");
+    if (HAS("screen_size"))
+        e->screen_size = take_size(&f, "screen_size");
+    if (HAS("tiles"))
+        take_tiles(&f, e);
+#undef HAS
+    if (!f.why && (e->may_send & ~all_kinds))
         f.why = "may_send names an unknown kind";
-    if (!f.why && slots_repeat(&e))
+    if (!f.why && slots_repeat(e))
         f.why = "a source in two slots";
-    int err = fields_end(&f, (const char *const[]){"m", NULL}, ret_why);
+    return fields_end(&f, (const char *const[]){"m", NULL}, ret_why);
+}
+
+int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why)
+{
+    struct wish_endpoint e = {0};
+    int err = read_endpoint(o, false, &e, ret_why);
     if (!err)
         *ret = e;
+    return err;
+}
+
+int wish_endpoint_change_from_json(const json_t *o, struct wish_endpoint *e, const char **ret_why)
+{
+    struct wish_endpoint next = *e;
+    int err = read_endpoint(o, true, &next, ret_why);
+    if (!err && next.number != e->number) {
+        if (ret_why)
+            *ret_why = "the change of another endpoint";
+        return ERR_MALFORMED;
+    }
+    if (!err)
+        *e = next;
     return err;
 }
 

@@ -8,6 +8,8 @@
  *   {"m":"wish-end","version":V,"count":N}                     applied here, as a whole, never in part
  *       a full wish of one briefing; a link that breaks before the end leaves the former one
  *   {"m":"wish-delta","epoch":E,"base":V,"version":V2, …header fields…, "endpoints":[…changed…],"gone":[numbers]}
+ *       a new endpoint whole; of a known one its number and the fields that change, so that a change of the stage for 500
+ *       endpoints fits into one message
  *       refused with "refused"/"stale" when base is not the version the worker holds: a full wish follows
  *   {"m":"briefing-gone","briefing":"id"}
  *   {"m":"offer","req":R,"briefing":"id","endpoint":n,"incarnation":i,"sdp":"…"}   the endpoint is in the wish already
@@ -49,8 +51,12 @@
  * results of *_to_json are new references, NULL when out of memory. */
 json_t *wish_endpoint_to_json(const struct wish_endpoint *e);
 int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
+/* What changes from `old` to `e`, and its number; and such a change made to `e`, which is untouched on failure. */
+json_t *wish_endpoint_change_to_json(const struct wish_endpoint *old, const struct wish_endpoint *e);
+int wish_endpoint_change_from_json(const json_t *o, struct wish_endpoint *e, const char **ret_why);
 /* What an endpoint shows, apart from who: {"stage_size","screen_size","tiles"}. A worker tells it ahead of HELLO,
- * so that a restarted control, whose layouts are gone, wishes what is there already. Reading fills these fields of `ret` alone. */
+ * so that a restarted control, whose layouts are gone, wishes what is there already. Reading fills these fields of `ret`
+ * alone. */
 json_t *wish_layout_to_json(const struct wish_endpoint *e);
 int wish_layout_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
 /* Header fields only (no endpoints). */

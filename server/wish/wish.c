@@ -28,17 +28,17 @@ int wish_briefing_copy(struct wish_briefing *ret, const struct wish_briefing *b)
     return 0;
 }
 
-static bool size_equal(struct wish_size a, struct wish_size b)
+bool wish_size_equal(struct wish_size a, struct wish_size b)
 {
     return a.width == b.width && a.height == b.height;
 }
 
-static bool tiles_equal(const struct wish_endpoint *a, const struct wish_endpoint *b)
+bool wish_tiles_equal(const struct wish_endpoint *a, const struct wish_endpoint *b)
 {
     if (a->n_tiles != b->n_tiles)
         return false;
     for (unsigned i = 0; i < a->n_tiles; i++) {
-        if (a->tiles[i].endpoint != b->tiles[i].endpoint || !size_equal(a->tiles[i].size, b->tiles[i].size))
+        if (a->tiles[i].endpoint != b->tiles[i].endpoint || !wish_size_equal(a->tiles[i].size, b->tiles[i].size))
             return false;
     }
     return true;
@@ -48,7 +48,8 @@ bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoi
 {
     return !strcmp(a->id, b->id) && a->number == b->number && a->incarnation == b->incarnation && a->worker == b->worker &&
            a->may_send == b->may_send && a->hears == b->hears && a->stage == b->stage && a->screen == b->screen &&
-           size_equal(a->stage_size, b->stage_size) && size_equal(a->screen_size, b->screen_size) && tiles_equal(a, b);
+           wish_size_equal(a->stage_size, b->stage_size) && wish_size_equal(a->screen_size, b->screen_size) &&
+           wish_tiles_equal(a, b);
 }
 
 bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefing *b)
@@ -64,9 +65,15 @@ bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefi
     return true;
 }
 
+/* Numbers rise along the array and begin at 1, so an endpoint is at index number − 1 or a little before. */
 struct wish_endpoint *wish_find(const struct wish_briefing *b, uint32_t number)
 {
-    for (size_t i = 0; i < b->n_endpoints; i++) {
+    size_t i = number < b->n_endpoints ? number : b->n_endpoints;
+    while (i > 0 && b->endpoints[i - 1].number > number)
+        i--;
+    if (i > 0 && b->endpoints[i - 1].number == number)
+        return &b->endpoints[i - 1];
+    for (i = 0; i < b->n_endpoints; i++) { /* not there, or the array was filled by hand */
         if (b->endpoints[i].number == number)
             return &b->endpoints[i];
     }

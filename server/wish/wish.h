@@ -54,6 +54,8 @@ struct wish_briefing {
 
 void wish_briefing_free(struct wish_briefing *b); /* frees what `b` owns, not `b` */
 int wish_briefing_copy(struct wish_briefing *ret, const struct wish_briefing *b);
+bool wish_size_equal(struct wish_size a, struct wish_size b);
+bool wish_tiles_equal(const struct wish_endpoint *a, const struct wish_endpoint *b);
 bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoint *b);
 /* Endpoints are compared by number, in whatever order. */
 bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefing *b);

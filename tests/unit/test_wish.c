@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/link.h"
 #include "wish/message.h"
 
 #include <setjmp.h>
@@ -247,10 +248,34 @@ static void delta_names_only_what_changed(void **state)
     wish_drop(&next, 3);
     bool same;
     json_t *delta = wish_delta(&base, &next, 1, 1, 2, &same);
-    assert_int_equal(json_array_size(json_object_get(delta, "endpoints")), 1);
-    assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(delta, "endpoints"), 0), "number")),
-                     2);
+    char *text = json_dumps(json_object_get(delta, "endpoints"), JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(text, "[{\"may_send\":2,\"number\":2}]");
+    free(text);
     assert_int_equal(json_integer_value(json_array_get(json_object_get(delta, "gone"), 0)), 3);
+    json_decref(delta);
+    wish_briefing_free(&base);
+    wish_briefing_free(&next);
+}
+
+static void new_stage_for_all_fits_into_one_message(void **state)
+{
+    struct wish_briefing base = {.id = "b"}, next;
+    uint32_t r = 17;
+    for (uint32_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++) {
+        struct wish_endpoint e = random_endpoint(&r, n);
+        e.stage = 0;
+        assert_int_equal(wish_put(&base, &e), 0);
+    }
+    assert_int_equal(wish_briefing_copy(&next, &base), 0);
+    for (size_t i = 0; i < next.n_endpoints; i++)
+        next.endpoints[i].stage = next.endpoints[i].number == 500 ? 499 : 500;
+    bool same;
+    json_t *delta = wish_delta(&base, &next, 1, 1, 2, &same);
+    char *text = json_dumps(delta, JSON_COMPACT);
+    assert_true(strlen(text) < LINK_BODY_MAX / 4);
+    assert_int_equal(wish_apply_delta(&base, delta, NULL), 0);
+    assert_true(wish_briefing_equal(&base, &next));
+    free(text);
     json_decref(delta);
     wish_briefing_free(&base);
     wish_briefing_free(&next);
@@ -273,6 +298,10 @@ static void broken_delta_changes_nothing(void **state)
         DELTA("b", "[" ENDPOINT("m", "1") "]", "[1]"), /* gone and changed */
         DELTA("b", "[" ENDPOINT("m", "1") "," ENDPOINT("m", "1") "]", "[]"),
         DELTA("b", "[" ENDPOINT("hears", "3") "]", "[]"),
+        DELTA("b", "[{\"number\":2,\"stage\":1}]", "[]"), /* a new one must be whole */
+        DELTA("b", "[{\"number\":1,\"stage\":1}]", "[]"),
+        DELTA("b", "[{\"number\":1,\"colour\":1}]", "[]"),
+        DELTA("b", "[{\"stage\":2}]", "[]"),
         "{\"m\":\"wish-delta\",\"briefing\":\"b\"}",
     };
     struct wish_briefing b = {.id = "b"}, before;
@@ -313,11 +342,17 @@ static void endpoints_are_kept_by_rising_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(endpoint_survives_a_round_trip),     cmocka_unit_test(endpoint_has_the_documented_form),
-        cmocka_unit_test(layout_fills_sizes_and_tiles_alone), cmocka_unit_test(header_survives_a_round_trip),
-        cmocka_unit_test(endpoint_is_read_strictly),          cmocka_unit_test(delta_applied_to_its_base_is_the_next_wish),
-        cmocka_unit_test(delta_between_equal_wishes_is_none), cmocka_unit_test(delta_names_only_what_changed),
-        cmocka_unit_test(broken_delta_changes_nothing),       cmocka_unit_test(endpoints_are_kept_by_rising_number),
+        cmocka_unit_test(endpoint_survives_a_round_trip),
+        cmocka_unit_test(endpoint_has_the_documented_form),
+        cmocka_unit_test(layout_fills_sizes_and_tiles_alone),
+        cmocka_unit_test(header_survives_a_round_trip),
+        cmocka_unit_test(endpoint_is_read_strictly),
+        cmocka_unit_test(delta_applied_to_its_base_is_the_next_wish),
+        cmocka_unit_test(delta_between_equal_wishes_is_none),
+        cmocka_unit_test(delta_names_only_what_changed),
+        cmocka_unit_test(new_stage_for_all_fits_into_one_message),
+        cmocka_unit_test(broken_delta_changes_nothing),
+        cmocka_unit_test(endpoints_are_kept_by_rising_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
