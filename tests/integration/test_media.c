@@ -177,8 +177,7 @@ static void media_flows_while_control_is_away(void **state)
         second = json_array_get(layouts, 1);
     assert_int_equal(wish_layout_from_json(json_object_get(second, "layout"), &told, NULL), 0);
     assert_true(told.stage_size.width == wished->stage_size.width && told.n_tiles == wished->n_tiles);
-    json_decref(json_object_get(w->workers[0].states, "1"));
-    w->workers[0].states = json_object();
+    json_object_clear(w->workers[0].states);
     wait_until(w, world_slot(w, 2, OFFER_STAGE) == 1); /* the state follows */
 }
 

@@ -1,0 +1,1 @@
+gb_fuzz(fuzz_sfu LINK sfu)
