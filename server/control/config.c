@@ -40,12 +40,12 @@ static const struct config_key keys[] = {
     {"media.announce", CONFIG_LIST, AT(media_announce), .unit = "IP addresses", .fallback = "",
      .help = "Addresses to tell clients instead of the local ones, behind NAT."},
     {"workers", CONFIG_UINT, AT(workers), 0, 64, "processes", "0", false, "Media processes. 0: one for each core."},
-    {"placement", CONFIG_CHOICE, AT(placement), .fallback = "home", .choices = placements,
+    {"placement", CONFIG_CHOICE, AT(placement), .fallback = "home", .reloadable = true, .choices = placements,
      .help = "home: a briefing lives on one worker. spread: its endpoints go round all workers (tests, one very large "
              "briefing)."},
-    {"recording.format", CONFIG_CHOICE, AT(recording_format), .fallback = "mp4", .choices = formats,
+    {"recording.format", CONFIG_CHOICE, AT(recording_format), .fallback = "mp4", .reloadable = true, .choices = formats,
      .help = "What a closed briefing is composed to at once; the other one on demand."},
-    {"recording.cameras", CONFIG_BOOL, AT(recording_cameras), .fallback = "false",
+    {"recording.cameras", CONFIG_BOOL, AT(recording_cameras), .fallback = "false", .reloadable = true,
      .help = "Record every camera, not only the stage, the shared screen and all open microphones."},
     {"recording.feed_bytes", CONFIG_UINT, AT(feed_bytes), 1 << 20, 1 << 30, "bytes", "33554432", false,
      "Memory between a worker and a recorder: what is not on disk yet. 32 MB hold about 30 s."},
@@ -60,9 +60,9 @@ static const struct config_key keys[] = {
      "Messages a websocket may send in a second."},
     {"limits.queue_bytes", CONFIG_UINT, AT(queue_bytes), 65536, 64 << 20, "bytes", "1048576", false,
      "What may wait for a slow client before it is disconnected (it comes back by itself)."},
-    {"limits.endpoint_bps", CONFIG_UINT, AT(endpoint_bps), 100000, 100000000, "bit/s", "2500000", false,
+    {"limits.endpoint_bps", CONFIG_UINT, AT(endpoint_bps), 100000, 100000000, "bit/s", "2500000", true,
      "What an endpoint is told to send at most."},
-    {"log_level", CONFIG_CHOICE, AT(log_level), .fallback = "info", .choices = levels,
+    {"log_level", CONFIG_CHOICE, AT(log_level), .fallback = "info", .reloadable = true, .choices = levels,
      .help = "error, warn, info or debug."},
 };
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -190,6 +190,18 @@ void config_free(struct config *c)
             list_clear(field(c, &keys[i]));
     }
     *c = (struct config){0};
+}
+
+void config_reload(struct config *c, const struct config *fresh)
+{
+    for (size_t i = 0; i < KEYS; i++) {
+        if (!keys[i].reloadable)
+            continue;
+        if (keys[i].type == CONFIG_BOOL)
+            *(bool *)field(c, &keys[i]) = *(const bool *)((const char *)fresh + keys[i].offset);
+        else /* test_config: only numbers, choices and switches are reloadable */
+            *(unsigned *)field(c, &keys[i]) = *(const unsigned *)((const char *)fresh + keys[i].offset);
+    }
 }
 
 static void print_help(FILE *to, const char *indent, const struct config_key *k)

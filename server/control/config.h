@@ -65,6 +65,8 @@ int config_load(struct config *c, const char *path, char error[CONFIG_ERROR_BYTE
  * arguments are an error, but for those in `skip` (NULL at the end). Then fills what depends on the place: certificate in
  * the data directory, web client and units beside the programs. */
 int config_arguments(struct config *c, int argc, char **argv, const char *const *skip, char error[CONFIG_ERROR_BYTES]);
+/* Takes the reloadable keys over from another reading of the configuration. */
+void config_reload(struct config *c, const struct config *fresh);
 /* The committed config/giaoban.yaml: every key with its default and help. */
 void config_print(FILE *to);
 /* Everything a start needs is there and makes sense: files, addresses. Prints the supervisor's lines (supervisor/settings.h)

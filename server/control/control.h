@@ -27,7 +27,7 @@ enum {
 };
 #define ABSENCE_US 15000000 /* without a socket for so long: `left` */
 #define OFFER_US 5000000
-#define HOLD_US 1000000 /* after our own restart no wish leaves before all workers have said HELLO, or so long */
+#define HOLD_US 1000000           /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
 #define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
 #define QUARANTINE_US 600000000   /* … keep it out for so long */
@@ -116,7 +116,7 @@ struct control {
     struct feed *feeds;
     struct feed_maker *maker;
     uint32_t next_feed;
-    bool feeds_known; /* LINK_KEPT_END has come */
+    bool feeds_known;      /* LINK_KEPT_END has come */
     int64_t hold_until_us; /* see wishes_held(); 0: over */
     struct recording *recordings;
     int64_t second_us, two_seconds_us; /* when the periodic work is due */

@@ -15,6 +15,10 @@ enum { TURN_MS = 50, BUSY_TURN_MS = 2, DRAIN_US = 700000 };
 
 static const char *const modes[] = {"--link", "--check-config", "--print-config", NULL};
 
+static volatile sig_atomic_t reload_asked;
+static int saved_argc;
+static char **saved_argv;
+
 static bool has_mode(int argc, char **argv, const char *mode)
 {
     for (int i = 1; i < argc; i++)
@@ -99,11 +103,39 @@ static void greet(struct control *c)
                  path);
 }
 
+static void ask_reload(int signal_number)
+{
+    reload_asked = 1;
+}
+
+/* SIGHUP, handed on by the supervisor. A broken file changes nothing. */
+static void reload(struct control *c)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct config fresh;
+    reload_asked = 0;
+    config_defaults(&fresh);
+    if (config_arguments(&fresh, saved_argc, saved_argv, modes, error)) {
+        log_error("control", "configuration not taken over: %s", error);
+    } else {
+        config_reload(&c->config, &fresh);
+        log_setup("giaoband", (enum log_level)c->config.log_level);
+        for (struct meeting *m = c->meetings; m; m = m->next) {
+            briefing_set_record_cameras(m->settled, c->config.recording_cameras);
+            m->dirty = true;
+        }
+        log_info("control", "configuration taken over");
+    }
+    config_free(&fresh);
+}
+
 static void tick(struct control *c)
 {
     int64_t now_us = clock_now_us();
     if (c->beat)
         atomic_fetch_add_explicit(&c->beat[c->beat_cell], 1, memory_order_relaxed);
+    if (reload_asked)
+        reload(c);
     entries_tick(c, now_us);
     offers_tick(c, now_us);
     feeds_update(c);
@@ -183,7 +215,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "giaoband is started by giaoban; by itself it knows --check-config and --print-config\n");
         return 1;
     }
+    saved_argc = argc;
+    saved_argv = argv;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, ask_reload);
     log_setup("giaoband", (enum log_level)control.config.log_level);
     if (sodium_init() < 0 || start(&control))
         return 1;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/slots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -176,45 +177,6 @@ static void refuse(struct offer *o, const char *code)
         signaling_refuse(o->peer, o->id, refusal_find(code));
 }
 
-static json_t *slot_of(const char *mid, const char *msid, bool audio)
-{
-    static const struct {
-        const char *msid, *slot;
-    } rows[] = {{"stage", "stage"}, {"screen", "screen"}, {"sound", "sound"}, {"tile", "tile"}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strncmp(msid, rows[i].msid, strlen(rows[i].msid)) == 0)
-            return json_pack("{s:s, s:s, s:s}", "mid", mid, "slot", rows[i].slot, "kind",
-                             audio                         ? "microphone"
-                             : strcmp(msid, "screen") == 0 ? "screen"
-                                                           : "camera");
-    return NULL;
-}
-
-/* The receive slots of our own worker's answer: sections that it sends on, told apart by their msid. */
-static json_t *slots_of(const char *sdp)
-{
-    json_t *slots = json_array();
-    char mid[17] = "", msid[33] = "";
-    bool audio = false, sends = false, section = false;
-    for (const char *line = sdp;; line += strcspn(line, "\n") + 1) {
-        bool end = strcspn(line, "\n") == strlen(line);
-        if (strncmp(line, "m=", 2) == 0 || end) {
-            json_t *slot = section && sends ? slot_of(mid, msid, audio) : NULL;
-            if (slot)
-                json_array_append_new(slots, slot);
-            section = true;
-            audio = strncmp(line, "m=audio", 7) == 0;
-            sends = false;
-            mid[0] = msid[0] = '\0';
-        }
-        if (end)
-            return slots;
-        if (sscanf(line, "a=mid:%16[^ \r\n]", mid) == 1 || sscanf(line, "a=msid:%32[^ \r\n]", msid) == 1)
-            continue;
-        sends = sends || strncmp(line, "a=sendonly", 10) == 0;
-    }
-}
-
 /* The worker's reasons are finer than what a person can act on: the log has them, people get the nearest refusal. */
 static const char *refusal_for_people(const char *code)
 {
@@ -235,9 +197,7 @@ void offer_answered(struct control *c, unsigned worker, const json_t *message)
                  code ? code : "", why ? why : "");
         refuse(o, refusal_for_people(code));
     } else if (o->peer) {
-        const json_t *slots = json_object_get(message, "slots");
-        signaling_reply(o->peer, o->id,
-                        json_pack("{s:s, s:o}", "sdp", sdp, "slots", slots ? json_deep_copy(slots) : slots_of(sdp)));
+        signaling_reply(o->peer, o->id, json_pack("{s:s, s:o}", "sdp", sdp, "slots", answer_slots(sdp)));
     }
     free(o);
 }

@@ -218,8 +218,7 @@ static void take_layouts(struct control *c, const json_t *endpoints)
             log_warn("worker", "layout of endpoint=%u not understood: %s", (unsigned)number, why);
             continue;
         }
-        struct briefing_layout layout = {
-            .stage = shown.stage_size, .screen = shown.screen_size, .n_tiles = shown.n_tiles};
+        struct briefing_layout layout = {.stage = shown.stage_size, .screen = shown.screen_size, .n_tiles = shown.n_tiles};
         memcpy(layout.tiles, shown.tiles, sizeof layout.tiles);
         if (!briefing_set_layout(m->settled, (uint32_t)number, &layout))
             m->dirty = true;

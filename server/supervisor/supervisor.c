@@ -177,6 +177,12 @@ static void take_signals(struct supervisor *s, int64_t now_us)
     while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             continue; /* reap() runs every turn: signals are merged */
+        if (info.ssi_signo == SIGHUP) {
+            struct child *control = children_find(&s->children, CHILD_CONTROL, 0, "");
+            if (control && control->pid > 0)
+                kill(control->pid, SIGHUP); /* it reads its configuration again */
+            continue;
+        }
         log_info("supervisor", "stopping signal=%u", info.ssi_signo);
         if (s->phase == RUNNING) {
             notify_manager("STOPPING=1");

@@ -1,2 +1,3 @@
 gb_test(test_config LINK control)
 target_compile_definitions(test_config PRIVATE CONFIG_FILE="${CMAKE_SOURCE_DIR}/config/giaoban.yaml")
+gb_test(test_answer_slots LINK control)

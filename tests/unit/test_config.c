@@ -129,6 +129,28 @@ static void the_command_line_wins_over_the_file_and_fills_places(void **state)
     config_free(&c);
 }
 
+static void a_reload_takes_over_reloadable_keys_alone(void **state)
+{
+    struct config now, fresh;
+    char error[CONFIG_ERROR_BYTES] = "";
+    size_t n;
+    const struct config_key *keys = config_keys(&n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(!keys[i].reloadable || keys[i].type == CONFIG_UINT || keys[i].type == CONFIG_CHOICE ||
+                    keys[i].type == CONFIG_BOOL);
+    config_defaults(&now);
+    config_defaults(&fresh);
+    assert_int_equal(config_set(&fresh, "log_level", "debug", error), 0);
+    assert_int_equal(config_set(&fresh, "recording.cameras", "true", error), 0);
+    assert_int_equal(config_set(&fresh, "port", "9999", error), 0);
+    config_reload(&now, &fresh);
+    assert_int_equal(now.log_level, fresh.log_level);
+    assert_true(now.recording_cameras);
+    assert_int_equal(now.port, 8443);
+    config_free(&now);
+    config_free(&fresh);
+}
+
 static void the_committed_file_is_the_generated_one(void **state)
 {
     char *text = NULL;
@@ -155,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_file_sets_keys_and_sections_and_lists),
         cmocka_unit_test(a_broken_file_is_refused_with_its_line),
         cmocka_unit_test(the_command_line_wins_over_the_file_and_fills_places),
+        cmocka_unit_test(a_reload_takes_over_reloadable_keys_alone),
         cmocka_unit_test(the_committed_file_is_the_generated_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
