@@ -20,7 +20,7 @@ struct endpoint {
     char briefing[64], id[64], secret[160], name[128];
     unsigned number;
     uint64_t last_seq;
-    int64_t request, offer_request, hello_request;
+    int64_t request, offer_request, hello_request, leave_request;
     bool live, over; /* websocket past hello; removed or taken over */
     int64_t connect_at_us, offer_at_us;
     bool microphone, has_floor;
@@ -132,6 +132,18 @@ static void make_offer(struct endpoint *e)
     if (offer_write(&t, sdp, sizeof sdp))
         return;
     e->offer_request = request(e, "offer", json_pack("{s:s, s:I}", "sdp", sdp, "incarnation", (json_int_t)++e->incarnation));
+}
+
+void endpoint_leave(struct endpoint *e)
+{
+    e->over = true;
+    if (e->live)
+        e->leave_request = request(e, "leave", json_object());
+}
+
+bool endpoint_is_live(const struct endpoint *e)
+{
+    return e->live;
 }
 
 /* --- media ----------------------------------------------------------------------------------------------------------------
@@ -338,7 +350,9 @@ static void take_reply(struct endpoint *e, const json_t *m, int64_t now_us)
     else if (id == e->hello_request) {
         e->secret[0] = '\0'; /* a resume that the server doesn't know: begin anew */
         sockets_close(e->options->sockets, e->index);
-    } else if (id == e->offer_request && result)
+    } else if (id == e->leave_request)
+        e->live = false;
+    else if (id == e->offer_request && result)
         take_answer(e, json_string_value(json_object_get(result, "sdp")), now_us);
     else if (id == e->offer_request)
         e->offer_at_us = now_us + RETRY_OFFER_US;

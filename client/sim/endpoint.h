@@ -48,6 +48,10 @@ struct endpoint *endpoint_new(const struct endpoint_options *options, unsigned i
 void endpoint_free(struct endpoint *e); /* NULL is fine */
 void endpoint_start(struct endpoint *e);
 
+/* Says goodbye, so that its seat is free at once and not after the server's patience. */
+void endpoint_leave(struct endpoint *e);
+bool endpoint_is_live(const struct endpoint *e); /* its websocket is past hello */
+
 void endpoint_socket_event(struct endpoint *e, const struct socket_event *event, int64_t now_us);
 void endpoint_packet(struct endpoint *e, struct packet *p, int64_t now_us);
 void endpoint_rtcp(struct endpoint *e, const uint8_t *bytes, size_t len, int64_t now_us);

@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
-enum { STATUS_US = 1000000, START_STEP_US = 15000, BENCH_WARM_US = 4000000 };
+enum { STATUS_US = 1000000, START_STEP_US = 15000, BENCH_WARM_US = 4000000, LEAVE_US = 500000 };
 
 struct sim {
     struct endpoint_options publisher, viewer;
@@ -297,6 +297,25 @@ static void warm_up(struct sim *s, int64_t now_us)
     latency_reset(s->latency);
 }
 
+static bool anybody_live(const struct sim *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (endpoint_is_live(s->endpoints[i]))
+            return true;
+    return false;
+}
+
+static void leave_all(struct sim *s)
+{
+    int64_t deadline_us = clock_now_us() + LEAVE_US;
+    s->next_status_us = INT64_MAX;
+    for (unsigned i = 0; i < s->n; i++)
+        endpoint_leave(s->endpoints[i]);
+    while (anybody_live(s) && clock_now_us() < deadline_us)
+        if (net_run_once(s->net, deadline_us))
+            return;
+}
+
 static void close_all(struct sim *s)
 {
     for (unsigned i = 0; i < s->n; i++)
@@ -351,9 +370,10 @@ int main(int argc, char **argv)
         err = net_run_once(s.net, s.next_status_us);
         warm_up(&s, clock_now_us());
     }
-    if (!err)
+    if (!err) {
         print_line(&s, clock_now_us(), true);
-    else
+        leave_all(&s);
+    } else
         fprintf(stderr, "giaoban-sim: %s\n", err_str(err));
     close_all(&s);
     return err ? 1 : 0;
