@@ -73,9 +73,8 @@ static int open_coded(struct http_call *call, const char *path, struct stat *ret
 void http_page(struct http_call *call)
 {
     const char *path = call->path + 1; /* it begins with '/' */
-    const char *last = strrchr(call->path, '/');
-    if (!last || !strchr(last, '.') ||
-        strncmp(path, "j/", 2) == 0) /* a page of the client's own: it reads the address itself */
+    /* What ends like no file of ours is a page of the client's own; it reads the address itself (tokens hold a dot too). */
+    if (strcmp(content_type(path), CONTENT_UNKNOWN) == 0)
         path = "index.html";
     struct stat st;
     const char *coding;

@@ -223,7 +223,7 @@ const char *content_type(const char *name)
         if (len > n && strcmp(name + len - n, known[i].end) == 0)
             return known[i].type;
     }
-    return "application/octet-stream";
+    return CONTENT_UNKNOWN;
 }
 
 bool json_depth_fits(const char *text, size_t len, unsigned depth)

@@ -28,6 +28,7 @@ bool path_is_plain(const char *path);
 /* Does the name carry a hash that changes with the content, as in "app-3F2A9C1B.js" (8 and more letters and digits, with a
  * digit or all capitals)? */
 bool name_is_hashed(const char *path);
+#define CONTENT_UNKNOWN "application/octet-stream"
 const char *content_type(const char *name);
 
 /* Brackets outside strings at most `depth` deep? Asked before a text is parsed, so that parsing recurses no deeper. */

@@ -70,7 +70,8 @@ static void login(struct client *c, const char *who, const char *password, long 
 
 static void every_page_is_the_client_with_a_strict_policy(void **state)
 {
-    static const char *const paths[] = {"/", "/j/abc.def-ghi", "/b/b1", "/archive", "/archive/b1", "/help", "/anything"};
+    static const char *const paths[] = {"/",           "/j/abc.def-ghi", "/first/eyJ0.Xo5a", "/b/b1", "/archive",
+                                        "/archive/b1", "/help",          "/anything"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         struct answer a = client_get(i % 2 ? &secure : &plain, paths[i]);
         assert_int_equal(a.status, 200);
