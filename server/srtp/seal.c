@@ -23,6 +23,10 @@ enum {
     LABEL_RTP_SALT = 2,
 };
 
+/* What NSS_NoDB_Init() sets, but NSS_INIT_OPTIMIZESPACE: with it NSS finds keys in 32 lists instead of 1,024, and a packet
+ * that libsrtp opens takes 6 µs with the keys of 500 transports and 30 with those of 1,000, instead of 2 and 6. */
+#define NSS_FLAGS (NSS_INIT_READONLY | NSS_INIT_NOCERTDB | NSS_INIT_NOMODDB | NSS_INIT_FORCEOPEN | NSS_INIT_NOROOTINIT)
+
 static_assert(SEAL_TRAILER_MAX >= SRTP_MAX_TRAILER_LEN + 4, "SRTCP adds its index to the trailer");
 
 struct seal {
@@ -92,7 +96,7 @@ int seal_start(void)
     static const uint8_t key[SEAL_KEY_MAX];
     if (kept[1])
         return 0;
-    if (NSS_NoDB_Init(NULL) != SECSuccess)
+    if (NSS_Initialize("", "", "", "", NSS_FLAGS) != SECSuccess)
         return ERR_IO;
     int err = err_of_srtp(srtp_init());
     if (!err)
