@@ -423,6 +423,22 @@ static void database_is_only_its_owners(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+static int read_number(void *ctx, int n, char **values, char **names)
+{
+    *(int *)ctx = values[0][0] == 'w' ? -1 : atoi(values[0]);
+    return 0;
+}
+
+static void every_commit_is_synced(void **state)
+{
+    struct fixture *f = *state;
+    int synchronous = 0, journal = 0;
+    assert_int_equal(sqlite3_exec(f->store->caller.db, "PRAGMA synchronous", read_number, &synchronous, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(f->store->caller.db, "PRAGMA journal_mode", read_number, &journal, NULL), SQLITE_OK);
+    assert_int_equal(synchronous, 2); /* FULL: with NORMAL a WAL commit survives kill −9, but not a loss of mains */
+    assert_int_equal(journal, -1);    /* "wal" */
+}
+
 static void start_counter_rises_with_every_start(void **state)
 {
     struct fixture *f = *state;
@@ -715,6 +731,7 @@ int main(void)
         TEST(export_has_head_and_a_line_for_each_event),
         TEST(index_follows_the_log),
         TEST(database_is_only_its_owners),
+        TEST(every_commit_is_synced),
         TEST(start_counter_rises_with_every_start),
         TEST(unwritable_place_is_an_error_with_a_reason),
         TEST(units_are_listed_by_order_whatever_their_validity),
