@@ -199,6 +199,45 @@ static void dropped_pictures_leave_no_hole_and_late_ones_fit(void **state)
     assert_int_equal(rewrite_vp8(&r, &before, &out), ERR_STALE); /* before the first */
 }
 
+/* One sequence number never stands for two packets, whatever is lost, late, dropped, repeated or switched: SRTP's safety. */
+static void no_number_is_ever_given_to_two_packets(void **state)
+{
+    static int64_t owner[0x10000]; /* of the out number: source × 2^32 + in number */
+    uint64_t random = 88172645463325252;
+    int64_t newest = 70000, source = 0;
+    uint32_t forwarded = 0;
+    uint16_t forgotten = 5;
+    start(5);
+    for (unsigned i = 0; i < 300000; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        unsigned what = random % 100, far = random >> 32 & 31;
+        struct rewritten out;
+        if (what == 0) {
+            source++;
+            newest = 70000 + (int64_t)(random >> 40 & 0xffff);
+            if (rewrite_switch(&r, newest, 0, 1000000 + i, i))
+                assert_int_equal(rewrite_switch(&r, newest, 0, 1000000 + i, i), 0);
+        }
+        int64_t ext = what < 70    ? ++newest
+                      : what < 80  ? newest += far
+                      : what == 80 ? newest += 1000 + far * 8
+                                   : newest - far * far;
+        if (what % 7 == 3) {
+            rewrite_drop(&r, ext);
+        } else if (rewrite_packet(&r, ext, 0, what % 3 == 0, i, &out) == 0) {
+            int64_t me = source << 32 | ext;
+            for (uint16_t s = r.next_seq; forgotten != (uint16_t)(s + 0x4000); forgotten++)
+                owner[forgotten] = 0; /* a quarter of the circle ahead: another turn of the rollover counter */
+            assert_true(owner[out.seq] == 0 || owner[out.seq] == me);
+            owner[out.seq] = me;
+            forwarded++;
+        }
+    }
+    assert_true(forwarded > 200000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +252,7 @@ int main(void)
         cmocka_unit_test(a_time_far_off_is_doubted_once),
         cmocka_unit_test(a_stopped_slot_forwards_nothing),
         cmocka_unit_test(vp8_numbers_are_continuous_over_a_switch),
+        cmocka_unit_test(no_number_is_ever_given_to_two_packets),
         cmocka_unit_test(dropped_pictures_leave_no_hole_and_late_ones_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
