@@ -251,6 +251,9 @@ static size_t common_headers(const struct http_call *call, char *out, size_t cap
                      "screen-wake-lock=(self), geolocation=()\r\n"
                      "Cross-Origin-Opener-Policy: same-origin\r\nX-Frame-Options: DENY\r\n",
                      always, sane && *host ? (call->conn->tls ? "wss://" : "ws://") : "", sane ? host : "");
+    } else if (call->status == 304) {
+        /* Its headers replace those of the stored answer (RFC 9111, 3.2): a policy here would close the page on reload. */
+        n = snprintf(out, cap, "%s", always);
     } else {
         n = snprintf(out, cap, "%s%s", always, closed);
     }

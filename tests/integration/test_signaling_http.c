@@ -123,6 +123,7 @@ static void an_unchanged_page_is_not_sent_again(void **state)
     a = client_do(&plain, "GET", "/", NULL, (const char *const[]){line, NULL});
     assert_int_equal(a.status, 304);
     assert_int_equal(a.len, 0);
+    assert_null(answer_header(&a, "content-security-policy")); /* it would replace the stored page's */
     answer_free(&a);
 }
 
