@@ -101,6 +101,8 @@ static int start(struct media *m, size_t packets)
         err = make_net(m, packets);
     if (err)
         return err;
+    m->sfu.pool = net_packets(m->net);
+    m->sfu.pool_packets = packets;
     join_find_candidates(m);
     parent_watch(m);
     control_watch(m);

@@ -92,7 +92,9 @@ struct sfu_shell {
 struct sfu {
     struct sfu_shell shell;
     struct sfu_stats stats;
-    struct router *routers; /* list */
+    struct packet_pool *pool; /* where packets come from, the shell's; NULL: unknown */
+    size_t pool_packets;      /* its size */
+    struct router *routers;   /* list */
     struct peer **ready;    /* peers with a filled pacer; room for every peer */
     size_t n_ready, cap_ready, n_peers;
     uint32_t rotation; /* where the flush begins, so that none is always last */

@@ -44,6 +44,12 @@ static void show(struct slot *s, uint32_t number)
         s->peer->router->dirty++;
 }
 
+void slot_settle(struct slot *s)
+{
+    if (!s->source)
+        show(s, 0);
+}
+
 static int build_headers(struct slot *s, const struct slot_codec *codec)
 {
     struct rtp_header_plan plan = {.pt = codec->pt, .ssrc = s->config.ssrc};
@@ -92,15 +98,16 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
     s->source = source;
     s->layer = s->target = SLOT_NO_LAYER;
     s->bound_us = now_us;
-    if (!source) {
-        show(s, 0);
+    if (!source)
+        return; /* what is shown is settled by the router: another source may follow at once */
+    source_add_slot(source, s);
+    if (slot_is_picture(s)) {
+        slot_choose(s, now_us);
         return;
     }
-    source_add_slot(source, s);
-    if (slot_is_picture(s))
-        slot_choose(s, now_us);
-    else
-        s->target = 0;
+    s->target = 0;
+    if (s->shown != source->number)
+        show(s, 0);
 }
 
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us)
@@ -209,8 +216,9 @@ static void emit(struct slot *s, const struct seen *seen, int64_t now_us)
 static void catch_up(struct slot *s, const struct seen *entered, int64_t now_us)
 {
     const struct layer *l = s->source->layers[entered->layer];
+    int64_t reach = l->newest_seq - SOURCE_HISTORY_PICTURE; /* what the history can hold */
     struct seen seen;
-    for (int64_t ext_seq = entered->ext_seq + 1; ext_seq <= l->newest_seq; ext_seq++)
+    for (int64_t ext_seq = (entered->ext_seq > reach ? entered->ext_seq : reach) + 1; ext_seq <= l->newest_seq; ext_seq++)
         if (source_seen_again(s->source, entered->layer, ext_seq, &seen))
             emit(s, &seen, now_us);
 }

@@ -64,6 +64,8 @@ void slot_finish(struct slot *s, int64_t now_us);
 
 /* Puts a source in (NULL: empties). The same source again changes nothing. A codec that the client does not take empties it. */
 void slot_bind(struct slot *s, struct source *source, int64_t now_us);
+/* It stays as it is for now: an empty one is reported empty. */
+void slot_settle(struct slot *s);
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us);
 /* Chooses the layer anew; asks for a keyframe when it is another one. */
 void slot_choose(struct slot *s, int64_t now_us);

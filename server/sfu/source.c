@@ -398,7 +398,8 @@ void source_input(struct source *s, unsigned layer, struct packet *p, const stru
     if (!l)
         return;
     int64_t ext_seq = seq_extend(&l->seq, v->seq);
-    note_arrival(l, p, v->ts, ext_seq, now_us);
+    if (!repaired && v->payload_len) /* repairs and probes are no sign of life */
+        note_arrival(l, p, v->ts, ext_seq, now_us);
     if (!repaired)
         receive_stats_packet(&l->stats, ext_seq, v->ts, p->len, p->arrival_us);
     if (v->payload_len == 0) { /* a probe: nothing to forward, but its number is used up */
@@ -481,8 +482,17 @@ static void tell_mirror(struct source *s)
     shell->mirror_want(shell->ctx, s, wanted);
 }
 
+/* When packets get short, what is kept for repairs gets younger. */
+static int64_t early_us(const struct sfu *sfu)
+{
+    enum { SHORT_PART = 8, EARLY_US = 700 * 1000 };
+    bool few = sfu->pool && packet_pool_available(sfu->pool) < sfu->pool_packets / SHORT_PART;
+    return few ? EARLY_US : 0;
+}
+
 void source_tick(struct source *s, int64_t now_us)
 {
+    int64_t earlier_us = early_us(s->router->sfu);
     bool picture = source_is_picture(s);
     for (unsigned i = 0; i < SFU_LAYERS; i++) {
         struct layer *l = s->layers[i];
@@ -490,7 +500,7 @@ void source_tick(struct source *s, int64_t now_us)
             continue;
         if (picture && s->peer && s->publish_nack)
             ask_for_losses(s, l, i, now_us);
-        history_expire(l->history, now_us);
+        history_expire(l->history, now_us + earlier_us);
     }
     if (!picture)
         return;

@@ -270,8 +270,11 @@ static void a_new_incarnation_goes_on_in_the_same_slots(void **state)
     world_live(w, 500, 1 << 2, 1 << 2, SPEECH);
     size_t before = on_stage(1);
     struct arrived last = *got[before - 1];
+    uint32_t dirty = w->router->dirty;
     world_join_again(w, 2, 1, 2);
     assert_int_equal(in_slot(1, STAGE_PICTURE), 2);
+    assert_int_equal(shown(1, STAGE_PICTURE), 2); /* clients are not told that it was empty for a moment */
+    assert_true(w->router->dirty > dirty);        /* but that the endpoint is another one */
     assert_int_equal(world_slot(w, 1, STAGE_PICTURE)->source->incarnation, 2);
     world_run(w, 200 * MS);
     keyframe(2);
