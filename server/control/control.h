@@ -119,7 +119,7 @@ struct control {
     bool feeds_known;      /* LINK_KEPT_END has come */
     int64_t hold_until_us; /* see wishes_held(); 0: over */
     struct recording *recordings;
-    int64_t second_us, two_seconds_us; /* when the periodic work is due */
+    int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     uint64_t events_appended, offers, offers_refused, commits_failed;
 };
 

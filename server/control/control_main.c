@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TURN_MS = 50, BUSY_TURN_MS = 2, DRAIN_US = 700000 };
+enum { TURN_MS = 20, BUSY_TURN_MS = 2, TICK_US = 20000, DRAIN_US = 700000 };
 
 static const char *const modes[] = {"--link", "--check-config", "--print-config", NULL};
 
@@ -136,9 +136,12 @@ static void tick(struct control *c)
         atomic_fetch_add_explicit(&c->beat[c->beat_cell], 1, memory_order_relaxed);
     if (reload_asked)
         reload(c);
-    entries_tick(c, now_us);
-    offers_tick(c, now_us);
-    feeds_update(c);
+    if (now_us >= c->tick_us) { /* a busy second has a thousand turns */
+        c->tick_us = now_us + TICK_US;
+        entries_tick(c, now_us);
+        offers_tick(c, now_us);
+        feeds_update(c);
+    }
     if (now_us >= c->second_us) {
         c->second_us = now_us + 1000000;
         recordings_tick(c);

@@ -183,6 +183,7 @@ void entry_joined(struct commit *commit, int err)
     }
     attach(m, number, commit->peer);
     signaling_reply(commit->peer, commit->id, welcome(m, e, commit->secret, 0));
+    catch_up(m, number); /* one that had left has lost its place */
     log_info("entry", "briefing=%s endpoint=%u unit=%s role=%s joined from=%s", briefing_id(m->settled), number, e->unit.id,
              role_name(e->role), ws_peer_address(commit->peer));
 }

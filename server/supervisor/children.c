@@ -20,6 +20,7 @@
 #define SILENT_RECORDER_US 10000000
 #define FIRST_BEAT_US 15000000 /* loading a program from a cold disk */
 #define PAGE_BYTES 4096
+#define LINK_BUFFER_BYTES (2 * 1024 * 1024)
 
 static const char *const kind_names[] = {"control", "worker", "recorder", "composer"};
 
@@ -166,6 +167,15 @@ static int make_beat(struct child *child)
     return fd;
 }
 
+/* After a restart, control is handed all kept feeds at once. */
+static void enlarge(const int pair[2])
+{
+    int bytes = LINK_BUFFER_BYTES;
+    for (int i = 0; i < 2; i++)
+        if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
+            setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 int child_start(struct children *c, struct child *child, int64_t now_us)
 {
     char *argv[ARGUMENTS_MAX], path[PATH_MAX], dir[PATH_MAX];
@@ -181,6 +191,7 @@ int child_start(struct children *c, struct child *child, int64_t now_us)
         goto fail;
     theirs = pair[1];
     child->link = pair[0];
+    enlarge(pair);
     beat = make_beat(child);
     if (beat < 0)
         goto fail;

@@ -11,6 +11,7 @@
 
 #define TITLE "Giao ban thử nghiệm"
 enum { SIMULATED_ROOMS = 8, LINK_SECONDS = 7 * 86400 };
+#define OLD_MS (12 * 3600 * 1000LL)
 
 struct demo {
     struct ctl *c;
@@ -37,7 +38,14 @@ static int choose_units(struct demo *d)
     return 1;
 }
 
-/* The one of an earlier start goes on. */
+static void close_old(struct demo *d, const char *id)
+{
+    char path[128];
+    snprintf(path, sizeof path, "briefings/%.39s/close", id);
+    json_decref(ctl_call(d->c, "POST", path, NULL, true));
+}
+
+/* The one of an earlier start goes on, unless it is yesterday's. */
 static bool find_open(struct demo *d)
 {
     json_t *answer = ctl_call(d->c, "GET", "briefings", NULL, true);
@@ -45,10 +53,15 @@ static bool find_open(struct demo *d)
     size_t i;
     json_array_foreach(json_object_get(answer, "briefings"), i, b)
     {
-        const char *title = json_string_value(json_object_get(b, "title")),
-                   *state = json_string_value(json_object_get(b, "state"));
-        if (title && state && strncmp(title, TITLE, strlen(TITLE)) == 0 && strcmp(state, "open") == 0)
-            snprintf(d->id, sizeof d->id, "%s", json_string_value(json_object_get(b, "id")));
+        const char *title = json_string_value(json_object_get(b, "title"));
+        const char *state = json_string_value(json_object_get(b, "state")),
+                   *id = json_string_value(json_object_get(b, "id"));
+        if (!title || !state || !id || strncmp(title, TITLE, strlen(TITLE)) != 0 || strcmp(state, "open") != 0)
+            continue;
+        if (clock_wall_us() / 1000 - json_integer_value(json_object_get(b, "starts_ms")) > OLD_MS)
+            close_old(d, id);
+        else
+            snprintf(d->id, sizeof d->id, "%s", id);
     }
     json_decref(answer);
     return d->id[0] != '\0';
