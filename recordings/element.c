@@ -230,6 +230,11 @@ int element_end(struct element *e)
     return collect_error(e);
 }
 
+GstCaps *element_caps(const struct element *e)
+{
+    return e->caps;
+}
+
 const char *element_error(struct element *e)
 {
     return e->error[0] ? e->error : "no reason given";

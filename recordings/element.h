@@ -28,6 +28,8 @@ void element_free(struct element *e); /* NULL is fine */
 int element_push(struct element *e, GstBuffer *buffer);
 /* End of stream: drains what the element holds back. */
 int element_end(struct element *e);
+/* Of what comes out; NULL before the first buffer. Borrowed. */
+GstCaps *element_caps(const struct element *e);
 const char *element_error(struct element *e);
 
 /* A buffer with a copy of `bytes` and a time stamp. */

@@ -246,7 +246,8 @@ int segment_read(struct segment_reader *r, struct segment_frame *ret)
     *ret = (struct segment_frame){.session_us = r->current->session_us,
                                   .keyframe = r->current->keyframe,
                                   .bytes = r->current->bytes,
-                                  .len = r->current->len};
+                                  .len = r->current->len,
+                                  .caps = element_caps(r->demux)};
     return 0;
 }
 

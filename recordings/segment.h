@@ -34,6 +34,7 @@ struct segment_frame {
     bool keyframe;
     const uint8_t *bytes; /* valid until the next call */
     size_t len;
+    const void *caps; /* GstCaps of the segment, for a decoder; as long as the reader */
 };
 
 int segment_reader_open(int dir_fd, const char *name, int64_t base_us, struct segment_reader **ret);
