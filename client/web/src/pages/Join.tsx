@@ -196,7 +196,7 @@ function Judgement({ tone, icon: Glyph, title, lead }: { tone: JudgementTone; ic
 function PictureJudgement({ check }: { check: DeviceCheck }) {
     const w = words.value.join;
     if (check.asking.value) return <Judgement tone="waiting" title={w.picture.still} />;
-    if (check.camera.value === null) return <Judgement tone="attention" icon={CameraOff} title={w.noCamera} />;
+    if (check.camera.value === null) return <Judgement tone="attention" icon={CameraOff} title={check.cameraProblem.value === 'denied' ? w.blockedCamera : w.noCamera} />;
     const verdict = check.picture.value;
     if (verdict === 'good') return <Judgement tone="good" title={w.picture.good} />;
     if (verdict === 'still') return <Judgement tone="waiting" title={w.picture.still} />;
@@ -206,7 +206,7 @@ function PictureJudgement({ check }: { check: DeviceCheck }) {
 function SoundJudgement({ check }: { check: DeviceCheck }) {
     const w = words.value.join;
     if (check.microphone.value === null)
-        return check.asking.value ? <Judgement tone="waiting" title={w.sound.waiting} /> : <Judgement tone="attention" icon={MicOff} title={w.noMicrophone} />;
+        return check.asking.value ? <Judgement tone="waiting" title={w.sound.waiting} /> : <Judgement tone="attention" icon={MicOff} title={check.microphoneProblem.value === 'denied' ? w.blockedMicrophone : w.noMicrophone} />;
     const verdict = check.sound.value;
     if (verdict === 'no-echo') return <Judgement tone="good" title={w.sound['no-echo']} />;
     if (verdict === 'good') return <Judgement tone="good" title={w.sound.good} lead={w.sound.good_} />;

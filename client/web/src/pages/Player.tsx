@@ -94,7 +94,8 @@ function PlayerHeader({ recording, onCompose, onIntegrity }: { recording: HttpRe
                 {w.date(new Date(recording.opened_ms))} · {w.duration(recording.seconds)}
             </span>
             <span class="grow" />
-            <button type="button" class="pill-button" onClick={onIntegrity}>
+            {/* Nothing is called whole before it is composed. */}
+            <button type="button" class="pill-button" hidden={whole && recording.formats.length === 0} onClick={onIntegrity}>
                 <Pill tone={whole ? 'jade' : 'amber'} icon={whole ? ShieldCheck : ShieldAlert}>
                     {whole ? w.archive.whole : w.archive.gaps(recording.gaps.length)}
                 </Pill>
@@ -316,7 +317,7 @@ const thumbName = (i: number): string => `thumbs/${String(i).padStart(2, '0')}.j
 function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signal<number>; seek: (second: number) => void }) {
     const w = words.value.archive;
     const { chapters } = recording;
-    if (chapters.length === 0) return <p class="dim side-empty">{w.noChapters}</p>;
+    if (chapters.length === 0) return <p class="dim side-empty">{recording.formats.length > 0 ? w.noChapters : w.chaptersLater}</p>;
     const current = chapters.findLastIndex((chapter) => chapter.start_s <= at.value + 0.05);
     return (
         <ol class="chapters">
