@@ -24,7 +24,7 @@ void router_free(struct router *r, int64_t now_us)
 {
     if (!r)
         return;
-    r->wish = NULL;
+    router_apply(r, NULL, now_us);
     for (size_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++)
         peer_free(r->peers[n], now_us);
     for (size_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++)
@@ -52,7 +52,7 @@ struct source *router_source(struct router *r, uint32_t number, enum wish_kind k
 
 static const struct wish_endpoint *wish_of(const struct router *r, uint32_t number)
 {
-    return r->wish ? wish_find(r->wish, number) : NULL;
+    return number <= WISH_ENDPOINT_NUMBER_MAX ? r->wished[number] : NULL;
 }
 
 static bool may_send(const struct router *r, uint32_t number, enum wish_kind kind)
@@ -241,8 +241,10 @@ static void find_speaker(struct router *r, int64_t now_us)
 void router_settle(struct router *r, int64_t now_us)
 {
     struct candidates c;
+    if (!r->unsettled)
+        return;
     r->unsettled = false;
-    open_sources(r, now_us);
+    open_sources(r, now_us); /* tracks may have come since the wish */
     find_candidates(r, &c);
     for (uint32_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++)
         if (r->peers[n])
@@ -253,7 +255,12 @@ void router_settle(struct router *r, int64_t now_us)
 void router_apply(struct router *r, const struct wish_briefing *wish, int64_t now_us)
 {
     r->wish = wish;
-    router_settle(r, now_us);
+    memset(r->wished, 0, sizeof r->wished);
+    for (size_t i = 0; wish && i < wish->n_endpoints; i++)
+        if (wish->endpoints[i].number <= WISH_ENDPOINT_NUMBER_MAX)
+            r->wished[wish->endpoints[i].number] = &wish->endpoints[i];
+    open_sources(r, now_us);
+    r->unsettled = true;
 }
 
 /* ---- peers and mirrors come and go ---- */
@@ -282,6 +289,7 @@ static int publish(struct router *r, struct peer *p, unsigned kind, int64_t now_
     s->pt = c->pt;
     s->publish_nack = c->nack && c->rtx_pt != SFU_NO_PT;
     r->sources[p->number][kind] = p->sources[kind] = s;
+    source_set_open(s, may_send(r, p->number, s->kind), now_us);
     return 0;
 }
 
@@ -297,7 +305,7 @@ int router_attach(struct router *r, struct peer *p, int64_t now_us)
             router_detach(p, now_us);
             return ERR_NOMEM;
         }
-    router_settle(r, now_us);
+    r->unsettled = true;
     r->dirty++;
     return 0;
 }
@@ -337,7 +345,8 @@ struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind k
     end_source(r, number, kind, now_us);
     s->incarnation = incarnation;
     r->sources[number][kind] = s;
-    router_settle(r, now_us);
+    source_set_open(s, may_send(r, number, kind), now_us);
+    r->unsettled = true;
     return s;
 }
 
@@ -347,15 +356,12 @@ void router_mirror_end(struct router *r, uint32_t number, enum wish_kind kind, i
     if (!s || s->peer)
         return;
     end_source(r, number, kind, now_us);
-    router_settle(r, now_us);
 }
 
 void router_tick(struct router *r, int64_t now_us)
 {
     if (speakers_poll(&r->speakers, now_us))
         r->unsettled = true;
-    if (r->unsettled)
-        router_settle(r, now_us);
     find_speaker(r, now_us);
     for (uint32_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++) {
         for (unsigned kind = WISH_MICROPHONE; kind < SFU_KINDS; kind++)

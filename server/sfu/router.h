@@ -21,6 +21,7 @@ struct router {
     void *user;
     char id[WISH_ID_MAX];
     const struct wish_briefing *wish;
+    const struct wish_endpoint *wished[WISH_ENDPOINT_NUMBER_MAX + 1]; /* its endpoints by number */
     struct peer *peers[WISH_ENDPOINT_NUMBER_MAX + 1];
     struct source *sources[WISH_ENDPOINT_NUMBER_MAX + 1][SFU_KINDS];
     size_t n_peers;
@@ -36,7 +37,8 @@ struct router *router_new(struct sfu *s, const char *id);
 void router_free(struct router *r, int64_t now_us);
 struct router *router_find(struct sfu *s, const char *id);
 
-/* The effective wish (restrictions applied). NULL: nothing is forwarded. */
+/* The effective wish (restrictions applied). NULL: nothing is forwarded. What may be sent is in force on return, who is in
+ * which slot at the end of the turn: many changes of one turn cost one fold. */
 void router_apply(struct router *r, const struct wish_briefing *wish, int64_t now_us);
 
 /* Takes the peer over; a peer of the same number is freed (its slots and tracks are gone on as the new one's). */
@@ -51,7 +53,7 @@ struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind k
 void router_mirror_end(struct router *r, uint32_t number, enum wish_kind kind, int64_t now_us);
 
 struct source *router_source(struct router *r, uint32_t number, enum wish_kind kind);
-/* Runs the fold over every peer now. */
+/* Runs the fold over every peer now, if something has changed. */
 void router_settle(struct router *r, int64_t now_us);
 void router_tick(struct router *r, int64_t now_us);
 

@@ -64,6 +64,8 @@ int64_t sfu_turn(struct sfu *s, int64_t now_us)
         for (struct router *r = s->routers; r; r = r->next)
             router_tick(r, now_us);
     }
+    for (struct router *r = s->routers; r; r = r->next)
+        router_settle(r, now_us);
     flush(s, now_us);
     return s->routers ? s->tick_us : INT64_MAX;
 }
