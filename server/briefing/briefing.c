@@ -50,8 +50,8 @@ static bool schedule_equal(const struct briefing_schedule *a, const struct brief
 {
     if (!a || !b)
         return a == b;
-    if (strcmp(a->id, b->id) || strcmp(a->title, b->title) || a->starts_ms != b->starts_ms || a->record != b->record ||
-        a->n_units != b->n_units)
+    if (strcmp(a->id, b->id) != 0 || strcmp(a->title, b->title) != 0 || a->starts_ms != b->starts_ms ||
+        a->record != b->record || a->n_units != b->n_units)
         return false;
     for (size_t i = 0; i < a->n_units; i++) {
         if (!unit_equal(&a->units[i], &b->units[i]))
@@ -71,9 +71,10 @@ static bool endpoint_equal(const struct briefing_endpoint *a, const struct brief
 bool briefing_equal(const struct briefing *a, const struct briefing *b)
 {
     if (!schedule_equal(a->schedule, b->schedule) || a->phase != b->phase || a->seq != b->seq ||
-        memcmp(a->visible, b->visible, sizeof(a->visible)) || a->opened_ms != b->opened_ms || a->closed_ms != b->closed_ms ||
-        a->floor_ms != b->floor_ms || a->floor != b->floor || a->former != b->former || a->spotlight != b->spotlight ||
-        a->screen != b->screen || a->locked != b->locked || a->recording != b->recording || a->n != b->n)
+        memcmp(a->visible, b->visible, sizeof(a->visible)) != 0 || a->opened_ms != b->opened_ms ||
+        a->closed_ms != b->closed_ms || a->floor_ms != b->floor_ms || a->floor != b->floor || a->former != b->former ||
+        a->spotlight != b->spotlight || a->screen != b->screen || a->locked != b->locked || a->recording != b->recording ||
+        a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++) {
         if (!endpoint_equal(&a->endpoints[i], &b->endpoints[i]))
@@ -115,7 +116,7 @@ const struct refusal *briefing_may_enter(const struct briefing *b, const struct 
 {
     if (!b->schedule)
         return refusal_find("unknown-briefing");
-    if (who->briefing[0] && strcmp(who->briefing, b->schedule->id))
+    if (who->briefing[0] && strcmp(who->briefing, b->schedule->id) != 0)
         return refusal_find("foreign-briefing");
     if (who->role != ROLE_DELEGATE && who->role != ROLE_OBSERVER)
         return NULL;

@@ -153,7 +153,7 @@ static bool is_second(const struct briefing *b, const struct briefing_seat *seat
     for (size_t i = 0; i < b->n; i++) {
         const struct briefing_endpoint *e = &b->endpoints[i];
         if (e->connected && e->hears && sits_in_unit(e->role) && !strcmp(e->unit.id, seat->unit.id) &&
-            strcmp(e->id, seat->id))
+            strcmp(e->id, seat->id) != 0)
             return true;
     }
     return false;
@@ -191,7 +191,7 @@ static void decide_join(struct decision *d)
     if (was_removed(d->b, seat))
         refuse(d, "removed");
     const struct briefing_endpoint *known = briefing_endpoint_by_id(d->b, seat->id);
-    if (known && strcmp(known->unit.id, seat->unit.id))
+    if (known && strcmp(known->unit.id, seat->unit.id) != 0)
         refuse(d, "foreign-endpoint");
     if (!known && d->b->n >= WISH_ENDPOINT_NUMBER_MAX)
         refuse(d, "briefing-full");

@@ -32,7 +32,7 @@ const struct refusal *briefing_command_parse(const char *method, const json_t *p
 {
     const size_t n = sizeof(methods) / sizeof(methods[0]);
     size_t i = 0;
-    while (i < n && strcmp(methods[i].name, method))
+    while (i < n && strcmp(methods[i].name, method) != 0)
         i++;
     if (i == n)
         return refusal_find("unknown-method");

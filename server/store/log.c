@@ -157,7 +157,7 @@ static bool well_formed(const char *briefing, const struct briefing_event *event
         bool first = e->seq == 1;
         if (e->seq != events[0].seq + i || e->seq == 0 || (e->kind == EVENT_SCHEDULED) != first)
             return false;
-        if (first && (!e->schedule || strcmp(e->schedule->id, briefing)))
+        if (first && (!e->schedule || strcmp(e->schedule->id, briefing) != 0))
             return false;
     }
     return true;
@@ -177,11 +177,10 @@ int store_append(struct store *s, const char *briefing, uint64_t epoch, const st
     a->first_seq = events[0].seq;
     a->change.recording = -1;
     memcpy(a->briefing, briefing, strlen(briefing) + 1);
-    for (; a->n < n; a->n++) {
-        struct record *r = &a->records[a->n];
-        r->bytes = briefing_event_encode(&events[a->n], &r->len);
-        if (!r->bytes || note_change(a, &events[a->n])) {
-            free(r->bytes);
+    for (size_t i = 0; i < n; i++) {
+        struct record *r = &a->records[a->n++];
+        r->bytes = briefing_event_encode(&events[i], &r->len);
+        if (!r->bytes || note_change(a, &events[i])) {
             append_free(&a->job);
             return ERR_NOMEM;
         }
@@ -209,7 +208,7 @@ static int read_row(void *ctx, sqlite3_stmt *row)
     if ((uint64_t)sqlite3_column_int64(row, 0) != r->seq || !bytes || sql_blob(row, 2, stored, sizeof(stored)))
         return ERR_AUTH;
     chain(r->hash, bytes, len);
-    if (memcmp(r->hash, stored, sizeof(stored)))
+    if (memcmp(r->hash, stored, sizeof(stored)) != 0)
         return ERR_AUTH;
     if (r->seq < r->from_seq)
         return 0;
@@ -232,7 +231,7 @@ int log_read(struct sql *q, const char *briefing, uint64_t from_seq,
         return ERR_NOTFOUND;
     if (!err)
         err = sql_each(q, SQL_EVENTS, (struct sql_value[]){V_TEXT(briefing)}, 1, read_row, &r);
-    if (!err && (r.seq != t.seq || memcmp(r.hash, t.hash, sizeof(t.hash))))
+    if (!err && (r.seq != t.seq || memcmp(r.hash, t.hash, sizeof(t.hash)) != 0))
         return ERR_AUTH; /* the end was cut off */
     return err;
 }

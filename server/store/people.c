@@ -409,7 +409,7 @@ static void find_secrets(const void *node, VISIT visit, void *ctx)
 {
     struct secret_list *l = ctx;
     struct secret *x = *(struct secret *const *)node;
-    if ((visit != postorder && visit != leaf) || strcmp(x->briefing, l->briefing))
+    if ((visit != postorder && visit != leaf) || strcmp(x->briefing, l->briefing) != 0)
         return;
     if (l->n < l->cap)
         l->found[l->n] = x;

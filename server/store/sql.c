@@ -32,6 +32,11 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS recordings (briefing TEXT PRIMARY KEY, title TEXT NOT NULL, opened_ms INTEGER NOT NULL,"
     " seconds REAL NOT NULL, state TEXT NOT NULL, percent INTEGER NOT NULL, formats INTEGER NOT NULL) WITHOUT ROWID;";
 
+static const char briefing_update[] =
+    "UPDATE briefings SET opened_ms = MAX(opened_ms, ?2), closed_ms = MAX(closed_ms, ?3),"
+    " phase = MAX(phase, ?4), recording = CASE WHEN ?5 < 0 THEN recording ELSE ?5 END, epoch = ?6,"
+    " last_seq = ?7, last_hash = ?8 WHERE id = ?1";
+
 static const char *const texts[SQL_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -43,9 +48,7 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_META_PUT] = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     [SQL_BRIEFING_ADD] = "INSERT INTO briefings VALUES (?1, ?2, ?3, 0, 0, 0, ?4, 0, ?5, ?6, 0, ?7)",
     [SQL_BRIEFING_TAIL] = "SELECT epoch, last_seq, last_hash FROM briefings WHERE id = ?1",
-    [SQL_BRIEFING_UPDATE] = "UPDATE briefings SET opened_ms = MAX(opened_ms, ?2), closed_ms = MAX(closed_ms, ?3),"
-                            " phase = MAX(phase, ?4), recording = CASE WHEN ?5 < 0 THEN recording ELSE ?5 END, epoch = ?6,"
-                            " last_seq = ?7, last_hash = ?8 WHERE id = ?1",
+    [SQL_BRIEFING_UPDATE] = briefing_update,
     [SQL_BRIEFINGS] = "SELECT id, title, starts_ms, opened_ms, closed_ms, phase, record, recording, units FROM briefings",
     [SQL_EVENT_ADD] = "INSERT INTO events VALUES (?1, ?2, ?3, ?4)",
     [SQL_EVENTS] = "SELECT seq, bytes, hash FROM events WHERE briefing = ?1 ORDER BY seq",

@@ -134,7 +134,7 @@ int wish_apply_delta(struct wish_briefing *b, const json_t *delta, const char **
     int err = wish_briefing_from_json(delta, &header, ret_why);
     if (err)
         return err;
-    if (strcmp(header.id, b->id))
+    if (strcmp(header.id, b->id) != 0)
         return refuse(ret_why, "another briefing");
     err = wish_briefing_copy(&next, b);
     if (err)

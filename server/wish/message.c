@@ -85,7 +85,7 @@ json_t *wish_endpoint_change_to_json(const struct wish_endpoint *old, const stru
 {
     json_t *o = json_pack("{sI}", "number", (json_int_t)e->number);
     int bad = !o;
-    if (!bad && strcmp(old->id, e->id))
+    if (!bad && strcmp(old->id, e->id) != 0)
         bad = add(o, "id", json_string(e->id));
     if (!bad && old->incarnation != e->incarnation)
         bad = add(o, "incarnation", json_integer(e->incarnation));

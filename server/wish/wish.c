@@ -54,8 +54,8 @@ bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoi
 
 bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefing *b)
 {
-    if (strcmp(a->id, b->id) || a->record != b->record || a->record_cameras != b->record_cameras || a->stage != b->stage ||
-        a->screen != b->screen || a->floor != b->floor || a->n_endpoints != b->n_endpoints)
+    if (strcmp(a->id, b->id) != 0 || a->record != b->record || a->record_cameras != b->record_cameras ||
+        a->stage != b->stage || a->screen != b->screen || a->floor != b->floor || a->n_endpoints != b->n_endpoints)
         return false;
     for (size_t i = 0; i < a->n_endpoints; i++) {
         const struct wish_endpoint *other = wish_find(b, a->endpoints[i].number);
