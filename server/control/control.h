@@ -74,6 +74,7 @@ struct meeting {
     int64_t closed_us;        /* when it was closed, 0: it isn't */
     uint32_t speaker;         /* as last told */
     int64_t recorded_from_us; /* first `recording` on, 0: none yet */
+    int64_t recorded_to_us;   /* last `recording` off */
 };
 
 /* A commit under way and whom to answer. */

@@ -86,6 +86,8 @@ static int remember(struct meeting *m, const struct briefing_event *e)
     struct briefing_events *l = &m->recent;
     if (e->kind == EVENT_RECORDING && e->on && !m->recorded_from_us)
         m->recorded_from_us = e->at_us;
+    if (e->kind == EVENT_RECORDING && !e->on)
+        m->recorded_to_us = e->at_us;
     if (l->n == 2 * RECENT_MAX) {
         memmove(l->items, l->items + RECENT_MAX, RECENT_MAX * sizeof *l->items); /* none of them owns anything: see below */
         l->n = RECENT_MAX;

@@ -89,6 +89,20 @@ unsigned recording_percent(const struct control *c, const char *briefing, unsign
 
 /* ---- index ---- */
 
+/* By the log, as the programme is; a recording found after its briefing was let go: by its files. */
+static double seconds_of(struct recording *r, double known)
+{
+    const struct meeting *m = meeting_find(r->control, r->id);
+    if (m && m->recorded_to_us > m->recorded_from_us)
+        return (double)(m->recorded_to_us - m->recorded_from_us) / 1e6;
+    if (known > 0)
+        return known;
+    json_t *manifest = read_json(r->control, r->id, "manifest.json");
+    double seconds = json_number_value(json_object_get(manifest, "duration_s"));
+    json_decref(manifest);
+    return seconds;
+}
+
 static void put_state(struct recording *r, enum store_recording_state state)
 {
     struct store_recording s;
@@ -99,11 +113,7 @@ static void put_state(struct recording *r, enum store_recording_state state)
         snprintf(s.briefing, sizeof s.briefing, "%s", r->id);
         snprintf(s.title, sizeof s.title, "%s", b ? b->title : r->id);
     }
-    json_t *manifest = read_json(c, r->id, "manifest.json");
-    const json_t *seconds = json_object_get(manifest, "duration_s");
-    if (json_is_number(seconds))
-        s.seconds = json_number_value(seconds);
-    json_decref(manifest);
+    s.seconds = seconds_of(r, s.seconds);
     s.formats = (has_file(c, r->id, "programme.mp4") ? RECORDING_MP4 : 0) |
                 (has_file(c, r->id, "programme.webm") ? RECORDING_WEBM : 0);
     s.state = state;

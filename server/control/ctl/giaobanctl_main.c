@@ -128,6 +128,17 @@ static int link_command(struct ctl *c, int argc, char **argv)
     return 0;
 }
 
+static int compose(struct ctl *c, int argc, char **argv)
+{
+    char path[128];
+    if (argc != 2)
+        return usage(stderr, 2);
+    snprintf(path, sizeof path, "archive/%.39s/compose", argv[0]);
+    json_t *answer = ctl_call(c, "POST", path, json_pack("{s:s}", "format", argv[1]), false);
+    json_decref(answer);
+    return answer ? 0 : 1;
+}
+
 static int metrics(struct ctl *c)
 {
     char *text = ctl_text(c, "/metrics");
@@ -157,6 +168,8 @@ static int run(struct ctl *c, int argc, char **argv)
         return briefing(c, argc - 1, argv + 1);
     if (strcmp(name, "link") == 0)
         return link_command(c, argc - 1, argv + 1);
+    if (strcmp(name, "compose") == 0)
+        return compose(c, argc - 1, argv + 1);
     if (strcmp(name, "demo") == 0)
         return demo_run(c, argc - 1, argv + 1);
     return usage(stderr, 2);
