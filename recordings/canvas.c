@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPTION_HEIGHT = 56, BAR_WIDTH = 8, MARGIN = 32, OVERLAYS = 64 };
+enum { CAPTION_HEIGHT = 56, BAR_WIDTH = 8, OVERLAYS = 64 };
 
 #define FONT "Be Vietnam Pro, Noto Sans, DejaVu Sans"
 static const double lacquer[3] = {0x14 / 255.0, 0x11 / 255.0, 0x0F / 255.0};
@@ -288,14 +288,14 @@ static int text_width(const char *text, int pixels)
     return width;
 }
 
-void canvas_caption(struct canvas *c, struct canvas_rect rect, const char *name)
+void canvas_caption(struct canvas *c, int x, int bottom, int room, const char *name)
 {
     if (!*name)
         return;
-    char *key = g_strdup_printf("caption %d %s", rect.width, name);
+    char *key = g_strdup_printf("caption %d %s", room, name);
     bool drawn;
     struct overlay *o = find_overlay(c, key, &drawn);
-    int room = rect.width - 2 * MARGIN, width = text_width(name, 28) + BAR_WIDTH + 40;
+    int width = text_width(name, 28) + BAR_WIDTH + 40;
     width = (width < room ? width : room) & ~1;
     if (!drawn && width > 2 && overlay_allocate(o, width, CAPTION_HEIGHT)) {
         cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, width, CAPTION_HEIGHT);
@@ -307,7 +307,7 @@ void canvas_caption(struct canvas *c, struct canvas_rect rect, const char *name)
         o->key = strdup(key);
     }
     if (o->y)
-        overlay_blend(c, o, rect.x + MARGIN, rect.y + rect.height - MARGIN - CAPTION_HEIGHT);
+        overlay_blend(c, o, x, bottom - CAPTION_HEIGHT);
     g_free(key);
 }
 

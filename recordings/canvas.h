@@ -21,8 +21,8 @@ void canvas_free(struct canvas *c); /* NULL is fine */
 void canvas_clear(struct canvas *c); /* lacquer */
 /* Scales `picture` into `rect`, keeping its shape. `slot` < CANVAS_VIDEOS: keeps its scaler from call to call. */
 void canvas_video(struct canvas *c, unsigned slot, GstBuffer *picture, const GstVideoInfo *info, struct canvas_rect rect);
-/* Caption in the lower left corner of `rect`: a cinnabar bar and the name. */
-void canvas_caption(struct canvas *c, struct canvas_rect rect, const char *name);
+/* Caption with its lower left corner at (x, bottom), at most `room` wide: a cinnabar bar and the name. Even numbers. */
+void canvas_caption(struct canvas *c, int x, int bottom, int room, const char *name);
 /* A card for somebody without a picture. */
 void canvas_card(struct canvas *c, struct canvas_rect rect, const char *name, const char *below);
 

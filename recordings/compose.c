@@ -28,7 +28,8 @@
 #define PROGRESS_INTERVAL_US 1000000
 #define EVENTS_MAX_BYTES (256 << 20)
 
-enum { LAYERS = 3, KIND_MICROPHONE = 1, KIND_CAMERA = 2, KIND_SCREEN = 3 };
+enum { LAYERS = 3, KIND_CAMERA = 2, KIND_SCREEN = 3 };
+enum { CAPTION_X = 32, CAPTION_BOTTOM = 688, CAPTION_BELOW_SCREEN = 712, CAPTION_ROOM = 960 }; /* a screen is never covered */
 
 static const struct canvas_rect whole = {0, 0, CANVAS_WIDTH, CANVAS_HEIGHT};
 static const struct canvas_rect screen_rect = {0, 72, 1024, 576}, beside_rect = {1036, 72, 236, 134};
@@ -225,13 +226,13 @@ static int draw_scene(struct composer *c, int64_t session_us)
     if (!found) {
         err = draw_speaker(c, scene->stage, at_us, 0, whole);
         if (!err)
-            canvas_caption(c->canvas, whole, name);
+            canvas_caption(c->canvas, CAPTION_X, CAPTION_BOTTOM, CAPTION_ROOM, name);
         return err;
     }
     canvas_video(c->canvas, 0, shown.buffer, &shown.info, screen_rect);
     err = draw_speaker(c, scene->stage, at_us, 1, beside_rect);
     if (!err)
-        canvas_caption(c->canvas, whole, name);
+        canvas_caption(c->canvas, CAPTION_X, CAPTION_BELOW_SCREEN, CAPTION_ROOM, name);
     return err;
 }
 

@@ -1,2 +1,3 @@
 gb_test(test_segment LINK recordings)
 gb_test(test_assembler LINK recordings)
+gb_test(test_timeline LINK recordings)
