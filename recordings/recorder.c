@@ -579,7 +579,8 @@ static void job_over(struct recorder *r, int result)
     for (size_t i = 0; i < r->n_retired_in_job; i++)
         segment_free(r->place.retired[i]);
     r->place.n_retired -= r->n_retired_in_job;
-    memmove(r->place.retired, r->place.retired + r->n_retired_in_job, r->place.n_retired * sizeof r->place.retired[0]);
+    if (r->place.n_retired)
+        memmove(r->place.retired, r->place.retired + r->n_retired_in_job, r->place.n_retired * sizeof r->place.retired[0]);
     r->n_retired_in_job = 0;
 }
 
