@@ -141,6 +141,81 @@ static json_t *tracks_of(struct control *c, const char *briefing)
     return list;
 }
 
+/* ---- the gap ledger, in the programme's time ---- */
+
+enum { SPANS_MAX = 64 };
+
+struct spans {
+    int64_t from_us[SPANS_MAX], to_us[SPANS_MAX];
+    size_t n;
+};
+
+static void span_edge(struct spans *s, bool on, int64_t at_us)
+{
+    bool open = s->n && s->to_us[s->n - 1] == INT64_MAX;
+    if (on && !open && s->n < SPANS_MAX) {
+        s->from_us[s->n] = at_us;
+        s->to_us[s->n++] = INT64_MAX;
+    } else if (!on && open) {
+        s->to_us[s->n - 1] = at_us;
+    }
+}
+
+/* The stretches of session time that the programme joins: FORMAT.md, its beginning and end. */
+static struct spans spans_of(struct control *c, const char *briefing)
+{
+    struct spans recorded = {.n = 0}, meeting = {.n = 0};
+    json_t *events = read_lines(c, briefing, "events.jsonl");
+    const json_t *e;
+    size_t i;
+    json_array_foreach(events, i, e)
+    {
+        const char *name = json_string_value(json_object_get(e, "event"));
+        int64_t at_us = json_integer_value(json_object_get(e, "at_us"));
+        if (!name)
+            continue;
+        if (strcmp(name, "recording") == 0)
+            span_edge(&recorded, json_is_true(json_object_get(json_object_get(e, "data"), "on")), at_us);
+        if (strcmp(name, "opened") == 0)
+            span_edge(&meeting, true, at_us);
+        if (strcmp(name, "closed") == 0) {
+            span_edge(&recorded, false, at_us);
+            span_edge(&meeting, false, at_us);
+        }
+    }
+    json_decref(events);
+    return recorded.n ? recorded : meeting;
+}
+
+static int64_t programme_us(const struct spans *s, int64_t at_us)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < s->n && at_us > s->from_us[i]; i++)
+        sum += (at_us < s->to_us[i] ? at_us : s->to_us[i]) - s->from_us[i];
+    return sum;
+}
+
+/* What was lost while nothing was recorded is no gap. */
+static json_t *gaps_of(struct control *c, const char *briefing)
+{
+    struct spans spans = spans_of(c, briefing);
+    json_t *lines = read_lines(c, briefing, "ledger.jsonl"), *list = json_array();
+    const json_t *g;
+    size_t i;
+    json_array_foreach(lines, i, g)
+    {
+        int64_t from_us = programme_us(&spans, json_integer_value(json_object_get(g, "from_us")));
+        int64_t to_us = programme_us(&spans, json_integer_value(json_object_get(g, "to_us")));
+        if (to_us > from_us)
+            json_array_append_new(list, json_pack("{s:O*, s:O*, s:I, s:I, s:O*, s:O*}", "track", json_object_get(g, "track"), "layer",
+                                                  json_object_get(g, "layer"), "from_us", (json_int_t)from_us, "to_us",
+                                                  (json_int_t)to_us, "packets", json_object_get(g, "packets"), "reason",
+                                                  json_object_get(g, "reason")));
+    }
+    json_decref(lines);
+    return list;
+}
+
 static json_t *chapters_of(struct control *c, const char *briefing)
 {
     json_t *file = read_file(c, briefing, "chapters.json");
@@ -154,7 +229,7 @@ static void show(struct control *c, struct http_call *call, const struct store_r
     json_t *manifest = read_file(c, r->briefing, "manifest.json"), *answer = summary(c, r);
     json_object_set_new(answer, "formats", formats_of(manifest));
     json_object_set_new(answer, "chapters", chapters_of(c, r->briefing));
-    json_object_set_new(answer, "gaps", read_lines(c, r->briefing, "ledger.jsonl"));
+    json_object_set_new(answer, "gaps", gaps_of(c, r->briefing));
     json_object_set_new(answer, "tracks", tracks_of(c, r->briefing));
     json_decref(manifest);
     signaling_http_reply(call, 200, answer);

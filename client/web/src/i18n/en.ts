@@ -323,6 +323,7 @@ export const en: Words = {
             'no-keyframe': 'waiting for a whole picture',
             'recorder-down': 'the recorder was down',
             'disk-full': 'the disk was full',
+            'feed-broken': 'the feed to the recorder broke',
         },
         kinds: { microphone: 'sound', camera: 'picture', screen: 'shared screen' },
         gapLine: (seconds) => `${seconds} s missing`,

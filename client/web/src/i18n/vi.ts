@@ -327,6 +327,7 @@ export const vi = {
             'no-keyframe': 'chờ hình gốc của nguồn',
             'recorder-down': 'bộ ghi ngừng',
             'disk-full': 'đĩa đầy',
+            'feed-broken': 'đường dẫn đến bộ ghi bị ngắt',
         },
         kinds: { microphone: 'tiếng', camera: 'hình', screen: 'trình chiếu' },
         gapLine: (seconds: string) => `thiếu ${seconds} giây`,

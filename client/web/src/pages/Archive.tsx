@@ -57,7 +57,7 @@ export function Thumb({ recording }: { recording: HttpRecordingSummary }) {
     const watchable = recording.formats.length > 0;
     return (
         <span class="thumb-box">
-            {watchable && <img class="thumb" src={api.file(recording.id, 'thumbs/00.jpg')} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />}
+            {watchable && <img class="thumb" src={api.file(recording.id, 'thumbs/01.jpg')} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />}
             {watchable ? <CirclePlay size={34} aria-hidden="true" /> : <Film size={30} aria-hidden="true" />}
         </span>
     );

@@ -312,7 +312,7 @@ function usePlayerKeys({ recording, at, video, seek, toggle, setSpeed, speed }: 
     }, [recording]);
 }
 
-const thumbName = (i: number): string => `thumbs/${String(i).padStart(2, '0')}.jpg`;
+const thumbName = (i: number): string => `thumbs/${String(i + 1).padStart(2, '0')}.jpg`;
 
 function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signal<number>; seek: (second: number) => void }) {
     const w = words.value.archive;
@@ -327,7 +327,7 @@ function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signa
                         <img class="thumb" src={api.file(recording.id, thumbName(i))} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />
                         <span class="chapter-words">
                             <strong>{chapter.title}</strong>
-                            {chapter.unit !== chapter.title && <small>{chapter.unit}</small>}
+                            <small>{words.value.duration(Math.max(1, chapter.end_s - chapter.start_s))}</small>
                         </span>
                         <span class="chapter-time">{timecode(chapter.start_s)}</span>
                     </button>
