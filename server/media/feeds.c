@@ -200,15 +200,30 @@ static bool mirror_takes(const struct feed *f, const struct sfu_tapped *t)
     return feed_wanted_layers(f->writer, wish_cell(s->number, s->kind)) & 1u << t->layer;
 }
 
-/* The recorder's picture changes its layer where a keyframe of the target begins. */
-static bool recorder_takes(struct feed_track *track, const struct sfu_tapped *t)
+static void put_end(struct feed *f, const struct source *s, int64_t now_us)
+{
+    struct feed_record r = {
+        .kind = FEED_END,
+        .track = wish_track(s->number, s->kind),
+        .incarnation = s->incarnation,
+        .session_us = now_us,
+    };
+    put(f, &r, NULL);
+}
+
+/* The recorder's picture changes its layer where a keyframe of the target begins. FEED_END tells it that the former layer's
+ * missing numbers are no loss. */
+static bool recorder_takes(struct feed *f, struct feed_track *track, const struct sfu_tapped *t)
 {
     if (!track->chosen)
         return false;
     if (t->source->kind == WISH_MICROPHONE)
         return true;
-    if (t->layer == track->target && track->layer != track->target && t->keyframe)
+    if (t->layer == track->target && track->layer != track->target && t->keyframe) {
+        if (track->layer != SLOT_NO_LAYER)
+            put_end(f, t->source, t->now_us);
         track->layer = (uint8_t)t->layer;
+    }
     return t->layer == track->layer;
 }
 
@@ -249,7 +264,7 @@ void feeds_tap(void *ctx, const struct sfu_tapped *t)
         if (!f->writer)
             continue;
         struct feed_track *track = track_of(f, t->source);
-        if (f->role == FEED_ROLE_RECORDER ? !recorder_takes(track, t) : !mirror_takes(f, t))
+        if (f->role == FEED_ROLE_RECORDER ? !recorder_takes(f, track, t) : !mirror_takes(f, t))
             continue;
         if (!body)
             body = canonical(t);
@@ -263,15 +278,8 @@ void feeds_track_ended(struct briefing *b, const struct source *s, int64_t now_u
         if (!f->writer)
             continue;
         struct feed_track *t = track_of(f, s);
-        if (t->started) {
-            struct feed_record r = {
-                .kind = FEED_END,
-                .track = wish_track(s->number, s->kind),
-                .incarnation = s->incarnation,
-                .session_us = now_us,
-            };
-            put(f, &r, NULL);
-        }
+        if (t->started)
+            put_end(f, s, now_us);
         *t = (struct feed_track){.layer = SLOT_NO_LAYER, .keyframe_seq = t->keyframe_seq};
     }
 }
@@ -292,11 +300,17 @@ static bool is_recorded(const struct wish_briefing *w, const struct source *s)
 static void choose_recorded(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
     bool chosen = s->open && is_recorded(&f->briefing->effective, s);
+    if (t->chosen && !chosen && t->started)
+        put_end(f, s, now_us); /* muted, off the stage, recording off: what is missing from here on is no loss */
     if (!chosen)
         t->layer = SLOT_NO_LAYER; /* it begins with a keyframe when it is chosen again */
     t->chosen = chosen;
     if (!chosen || s->kind == WISH_MICROPHONE)
         return;
+    uint32_t seq = feed_keyframe_seq(f->writer, wish_cell(s->number, s->kind));
+    if (seq != t->keyframe_seq && t->layer != SLOT_NO_LAYER) /* the recorder misses something */
+        source_want_keyframe(s, t->layer, now_us);
+    t->keyframe_seq = seq;
     t->target = (uint8_t)source_highest_layer(s, now_us);
     if (t->target != t->layer)
         source_want_keyframe(s, t->target, now_us);
