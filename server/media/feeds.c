@@ -240,8 +240,11 @@ static void put_packet(struct feed *f, struct feed_track *track, const struct sf
     if (!track->started || track->incarnation != s->incarnation) {
         track->started = true;
         track->incarnation = s->incarnation;
+        memset(track->newest_seq, 0, sizeof track->newest_seq);
         put_meta(f, track, s, now_us);
     }
+    if (t->ext_seq > track->newest_seq[t->layer])
+        track->newest_seq[t->layer] = t->ext_seq;
     struct feed_record r = {
         .len = (uint16_t)(RTP_FIXED_HEADER + t->payload_len),
         .kind = FEED_RTP,
@@ -297,6 +300,37 @@ static bool is_recorded(const struct wish_briefing *w, const struct source *s)
     }
 }
 
+/* Begins a layer with a keyframe that has come for somebody else, out of the history: no request, no gap. False: there is
+ * none so young, or it has been written. */
+static bool replay(struct feed *f, struct feed_track *track, struct source *s, unsigned layer, int64_t age_us, int64_t now_us)
+{
+    int64_t first;
+    if (!source_recent_keyframe(s, layer, age_us, now_us, &first))
+        return false;
+    if (track->incarnation == s->incarnation && first <= track->newest_seq[layer])
+        return false;
+    for (int64_t ext_seq = first; ext_seq <= s->layers[layer]->newest_seq; ext_seq++) {
+        struct seen seen;
+        if (!source_seen_again(s, layer, ext_seq, &seen))
+            continue; /* on its way still: it will be tapped when it comes */
+        struct sfu_tapped t = {
+            .source = s,
+            .layer = layer,
+            .ext_seq = ext_seq,
+            .session_us = source_session_us(s, layer, seen.ts, now_us),
+            .ts = seen.ts,
+            .pt = s->pt,
+            .audio_level = 0xff,
+            .marker = seen.marker,
+            .keyframe = seen.ts == s->layers[layer]->keyframe_ts,
+            .payload = seen.packet->bytes + seen.payload_at,
+            .payload_len = seen.payload_len,
+        };
+        put_packet(f, track, &t, canonical(&t), now_us);
+    }
+    return true;
+}
+
 static void choose_recorded(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
     bool chosen = s->open && is_recorded(&f->briefing->effective, s);
@@ -312,6 +346,8 @@ static void choose_recorded(struct feed *f, struct feed_track *t, struct source 
         source_want_keyframe(s, t->layer, now_us);
     t->keyframe_seq = seq;
     t->target = (uint8_t)source_highest_layer(s, now_us);
+    if (t->layer == SLOT_NO_LAYER && replay(f, t, s, t->target, HISTORY_AGE_US, now_us))
+        t->layer = t->target;
     if (t->target != t->layer)
         source_want_keyframe(s, t->target, now_us);
 }
@@ -322,7 +358,11 @@ static void heed_cells(struct feed *f, struct feed_track *t, struct source *s, i
     unsigned cell = wish_cell(s->number, s->kind);
     uint8_t wanted = (uint8_t)(feed_wanted_layers(f->writer, cell) & 7);
     uint32_t seq = feed_keyframe_seq(f->writer, cell);
-    uint8_t ask = seq != t->keyframe_seq ? wanted : wanted & (uint8_t)~t->wanted;
+    uint8_t fresh = wanted & (uint8_t)~t->wanted;
+    uint8_t ask = seq != t->keyframe_seq ? wanted : fresh;
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        if ((fresh & 1u << i) && replay(f, t, s, i, SLOT_REPLAY_US, now_us))
+            ask &= (uint8_t) ~(1u << i);
     t->keyframe_seq = seq;
     t->wanted = wanted;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
@@ -345,6 +385,7 @@ static void tick_track(struct feed *f, struct source *s, int64_t now_us)
         t->started = true;
         t->incarnation = s->incarnation;
         t->wanted = t->alive = 0;
+        memset(t->newest_seq, 0, sizeof t->newest_seq);
         put_meta(f, t, s, now_us);
     }
     if (now_us - t->meta_us >= FEED_META_US)

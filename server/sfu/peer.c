@@ -279,6 +279,9 @@ static enum sfu_class class_of(const struct slot *s)
     return s->config.role == SLOT_SHARED_SCREEN ? SFU_SCREEN : SFU_PICTURE;
 }
 
+enum { VP8_NUMBERS_MAX = 6 }; /* bytes of a descriptor up to its last number */
+
+/* Writes this subscriber's numbers into the shared payload, and puts the publisher's back after it has been copied out. */
 static void stamp_vp8(uint8_t *payload, const struct pacer_packet *item)
 {
     struct vp8_descriptor d = {
@@ -316,8 +319,13 @@ static void release(struct peer *p, const struct pacer_packet *item, uint8_t pad
         stamp.transport_seq = p->transport_seq++;
         note_sent(p, stamp.transport_seq, h->len + len + padding, now_us);
     }
-    if (item->picture_id_bits || item->at_tl0 || item->at_tid_keyidx)
+    uint8_t kept[VP8_NUMBERS_MAX];
+    size_t n_kept = 0;
+    if (item->picture_id_bits || item->at_tl0 || item->at_tid_keyidx) {
+        n_kept = len < sizeof kept ? len : sizeof kept;
+        memcpy(kept, payload, n_kept);
         stamp_vp8(payload, item);
+    }
     rtp_header_stamp(h, &stamp, header);
     struct rtx_wrapped wrapped = {0};
     if (item->repair) {
@@ -328,6 +336,7 @@ static void release(struct peer *p, const struct pacer_packet *item, uint8_t pad
     int err = p->sfu->shell.send_rtp(p->transport, class_of(s), header, h->len, payload, len, padding);
     if (item->repair)
         rtx_unwrap_after_send(&wrapped);
+    memcpy(item->packet->bytes + item->offset, kept, n_kept);
     if (err) {
         p->sfu->stats.drops[SFU_DROP_SEND]++;
         return;

@@ -118,18 +118,6 @@ void slot_set_height(struct slot *s, uint16_t height, int64_t now_us)
     slot_choose(s, now_us);
 }
 
-void slot_choose(struct slot *s, int64_t now_us)
-{
-    enum { EMPTY_US = 1500 * 1000 };
-    if (!s->source || !slot_is_picture(s))
-        return;
-    s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
-    if (s->target != s->layer)
-        source_want_keyframe(s->source, s->target, now_us);
-    if (s->layer == SLOT_NO_LAYER && now_us - s->bound_us > EMPTY_US)
-        show(s, 0); /* the former picture stands still by now, and nothing has come for it */
-}
-
 /* The packet's layer begins to flow, if it may here. */
 static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
 {
@@ -139,7 +127,9 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
         if (s->layer != SLOT_NO_LAYER && seen->layer != s->target)
             return false;
     }
-    if (rewrite_switch(&s->rewrite, seen->ext_seq, seen->ts, seen->session_us, now_us)) {
+    while (rewrite_switch(&s->rewrite, seen->ext_seq, seen->ts, seen->session_us, now_us)) {
+        if (s->layer == SLOT_NO_LAYER)
+            continue; /* a doubtful time beats a picture that stands still; the next sender report says what it was */
         source_want_keyframe(s->source, seen->layer, now_us);
         return false;
     }
@@ -234,6 +224,32 @@ void slot_forward(struct slot *s, const struct seen *seen, int64_t now_us)
     emit(s, seen, now_us);
     if (entered && slot_is_picture(s))
         catch_up(s, seen, now_us);
+}
+
+/* Begins with a keyframe that has just come for somebody else. */
+static void replay(struct slot *s, int64_t now_us)
+{
+    int64_t ext_seq;
+    struct seen seen;
+    if (!source_recent_keyframe(s->source, s->target, SLOT_REPLAY_US, now_us, &ext_seq) ||
+        !source_seen_again(s->source, s->target, ext_seq, &seen))
+        return;
+    seen.session_us = source_session_us(s->source, s->target, seen.ts, now_us);
+    slot_forward(s, &seen, now_us);
+}
+
+void slot_choose(struct slot *s, int64_t now_us)
+{
+    enum { EMPTY_US = 1500 * 1000 };
+    if (!s->source || !slot_is_picture(s))
+        return;
+    s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
+    if (s->layer == SLOT_NO_LAYER)
+        replay(s, now_us);
+    if (s->target != s->layer)
+        source_want_keyframe(s->source, s->target, now_us);
+    if (s->layer == SLOT_NO_LAYER && now_us - s->bound_us > EMPTY_US)
+        show(s, 0); /* the former picture stands still by now, and nothing has come for it */
 }
 
 void slot_skip(struct slot *s, unsigned layer, int64_t ext_seq)

@@ -16,7 +16,10 @@
 #include "sfu/sfu.h"
 #include "sfu/source.h"
 
-enum { SLOT_NO_LAYER = 0xff };
+enum {
+    SLOT_NO_LAYER = 0xff,
+    SLOT_REPLAY_US = 300 * 1000, /* a keyframe so young is not asked for again: the slot begins with it out of the history */
+};
 
 enum slot_role { SLOT_STAGE_SOUND, SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN, SLOT_FURTHER_SOUND, SLOT_TILE };
 

@@ -241,6 +241,9 @@ void source_set_open(struct source *s, bool open, int64_t now_us)
     if (open)
         return;
     s->keyframes.wanted = s->keyframes.asked = 0;
+    for (size_t i = 0; i < SFU_LAYERS; i++) /* what comes while it is closed is nobody's to see later */
+        if (s->layers[i])
+            s->layers[i]->has_keyframe_ts = false;
     if (s->kind == WISH_MICROPHONE)
         speakers_remove(&s->router->speakers, s->number);
 }
@@ -278,7 +281,7 @@ static bool look(struct source *s, struct seen *seen, const struct rtp_packet *v
     return true;
 }
 
-static void note_keyframe(struct source *s, struct layer *l, const struct seen *seen)
+static void note_keyframe(struct source *s, struct layer *l, const struct seen *seen, int64_t now_us)
 {
     if (!seen->starts_keyframe)
         return;
@@ -286,6 +289,8 @@ static void note_keyframe(struct source *s, struct layer *l, const struct seen *
     keyframes_arrived(&s->keyframes, seen->layer);
     l->has_keyframe_ts = true;
     l->keyframe_ts = seen->ts;
+    l->keyframe_seq = seen->ext_seq;
+    l->keyframe_us = now_us;
     if (seen->video.width) {
         l->width = seen->video.width;
         l->height = seen->video.height;
@@ -345,10 +350,19 @@ bool source_seen_again(const struct source *s, unsigned layer, int64_t ext_seq, 
     return true;
 }
 
+bool source_recent_keyframe(const struct source *s, unsigned layer, int64_t age_us, int64_t now_us, int64_t *ret_ext_seq)
+{
+    const struct layer *l = s->layers[layer];
+    if (!l || !l->has_keyframe_ts || now_us - l->keyframe_us > age_us || !history_get(l->history, l->keyframe_seq))
+        return false;
+    *ret_ext_seq = l->keyframe_seq;
+    return true;
+}
+
 /* What is the same for a peer's and a mirror's packet. */
 static void accept(struct source *s, struct layer *l, struct seen *seen, int64_t now_us)
 {
-    note_keyframe(s, l, seen);
+    note_keyframe(s, l, seen, now_us);
     if (seen->audio_level != 0xff && !source_is_picture(s)) {
         s->level = seen->audio_level;
         speakers_level(&s->router->speakers, s->number, seen->audio_level & 0x7f, now_us);

@@ -43,7 +43,8 @@ struct layer {
     int64_t newest_seq;     /* extended */
     uint16_t width, height; /* of the newest keyframe, 0: unknown */
     bool has_keyframe_ts;
-    uint32_t keyframe_ts;   /* timestamp of the newest keyframe */
+    uint32_t keyframe_ts;   /* timestamp of the newest keyframe … */
+    int64_t keyframe_seq, keyframe_us; /* … the number of its first packet, and when that came */
     uint32_t newest_ts;
     int64_t mirror_us;      /* mirror: session time of `newest_ts` */
 };
@@ -83,9 +84,12 @@ struct seen {
     struct video_info video; /* pictures only */
 };
 
-/* The packets after `ext_seq` that the history of that layer holds, in order; a slot that enters at a repaired packet needs them.
- * Returns false when there is none at `ext_seq` (a hole or the end: compare with newest_seq). */
+/* The packet of that number once more, out of the history, as the publisher sent it. False: the history does not have it. */
 bool source_seen_again(const struct source *s, unsigned layer, int64_t ext_seq, struct seen *ret);
+
+/* True when a keyframe of that layer began at most `age_us` ago and is still there: whoever comes now can begin with it and
+ * what has followed, without asking the publisher. */
+bool source_recent_keyframe(const struct source *s, unsigned layer, int64_t age_us, int64_t now_us, int64_t *ret_ext_seq);
 
 struct source *source_new(struct router *r, uint32_t number, enum wish_kind kind, enum rtp_codec codec, uint8_t n_layers);
 /* Empties its slots first. NULL is fine. */

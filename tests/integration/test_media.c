@@ -282,7 +282,7 @@ static void a_recorder_gets_open_microphones_and_the_stage_from_a_keyframe_on(vo
     assert_true(f.first_is_keyframe);
     assert_false(f.repeated);
     assert_true(f.metas >= 3);
-    assert_true(f.worst_us < 400000);
+    assert_true(f.worst_us < 1500000); /* it may begin with a keyframe out of the history, one second old */
     w->endpoints[0].may_send &= (uint8_t)~WISH_BIT(WISH_MICROPHONE); /* muted: not recorded either */
     w->endpoints[1].may_send &= (uint8_t)~WISH_BIT(WISH_MICROPHONE);
     world_wish(w);

@@ -119,16 +119,38 @@ static void joins_within_the_window_share_one_request(void **state)
         world_wish(w, n)->stage = 2;
         world_apply(w);
         world_run(w, 20 * MS);
-        if (n == 8)
-            keyframe(2); /* serves the first two */
     }
     assert_int_equal(world_line(w, 2)->plis, 1);
-    assert_int_equal(on_stage(7), 3);
-    assert_int_equal(on_stage(12), 0);
-    world_live(w, 500, 1 << 2, 0, 0);
-    assert_int_equal(world_line(w, 2)->plis, 2); /* the other four share the deferred one */
     keyframe(2);
-    assert_int_equal(on_stage(12), 3);
+    for (uint32_t n = 7; n <= 12; n++)
+        assert_int_equal(on_stage(n), 3);
+}
+
+static void who_comes_right_after_a_keyframe_begins_with_it(void **state)
+{
+    stage_for_all(2);
+    keyframe(2);
+    world_frame(w, &w->cameras[1], 0, 2, false, 0);
+    world_run(w, 200 * MS);
+    unsigned plis = world_line(w, 2)->plis;
+    world_join(w, 7, 1);
+    world_wish(w, 7)->stage = 2;
+    world_apply(w);
+    assert_int_equal(on_stage(7), 5); /* the keyframe and what has followed, nobody was asked */
+    assert_true(got[0]->keyframe);
+    for (size_t i = 1; i < 5; i++)
+        assert_int_equal((uint16_t)(got[i]->seq - got[i - 1]->seq), 1);
+    assert_int_equal((got[3]->picture_id - got[0]->picture_id) & 0x7fff, 1);
+    assert_int_equal((got[4]->picture_id - got[0]->picture_id) & 0x7fff, 1);
+    world_run(w, 1000 * MS);
+    assert_int_equal(world_line(w, 2)->plis, plis);
+    world_frame(w, &w->cameras[1], 0, 3, false, 0);
+    assert_int_equal(on_stage(7), 8);
+    world_join(w, 8, 1);
+    world_wish(w, 8)->stage = 2;
+    world_apply(w);
+    assert_int_equal(on_stage(8), 0); /* it is too old by now */
+    assert_int_equal(world_line(w, 2)->plis, plis + 1);
 }
 
 static void a_late_joiner_of_a_still_screen_gets_a_keyframe(void **state)
@@ -375,6 +397,7 @@ int main(void)
         TEST(the_same_wish_again_changes_nothing),
         TEST(fifty_handovers_cost_one_keyframe_request_each),
         TEST(joins_within_the_window_share_one_request),
+        TEST(who_comes_right_after_a_keyframe_begins_with_it),
         TEST(a_late_joiner_of_a_still_screen_gets_a_keyframe),
         TEST(a_mute_silences_at_once_for_everybody),
         TEST(one_who_does_not_hear_gets_no_sound),
