@@ -325,7 +325,7 @@ static int compose(struct composer *c, const char *dir)
     if (!err)
         err = chapters_write(c->dir_fd, &c->timeline);
     if (!err)
-        err = manifest_write(c->dir_fd, NULL, NULL);
+        err = manifest_write(c->dir_fd, true, NULL, NULL);
     return err;
 }
 

@@ -128,7 +128,7 @@ static int finish(struct loop *l, const char *dir)
     if (err || l->intent != FINISH)
         return err;
     int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err = dir_fd < 0 ? ERR_IO : manifest_write(dir_fd, beat, l);
+    err = dir_fd < 0 ? ERR_IO : manifest_write(dir_fd, false, beat, l);
     if (dir_fd >= 0)
         close(dir_fd);
     return err;

@@ -183,11 +183,11 @@ static int list_all(struct hashing *h)
     return err;
 }
 
-int manifest_write(int dir_fd, void (*beat)(void *ctx), void *ctx)
+int manifest_write(int dir_fd, bool keep, void (*beat)(void *ctx), void *ctx)
 {
     if (sodium_init() < 0)
         return ERR_IO;
-    json_t *former = load_object(dir_fd, "manifest.json");
+    json_t *former = keep ? load_object(dir_fd, "manifest.json") : NULL;
     json_t *known = known_lines(former);
     struct hashing h = {.dir_fd = dir_fd, .beat = beat, .ctx = ctx, .known = known, .files = json_array()};
     int err = list_all(&h);
