@@ -346,7 +346,7 @@ export const vi = {
         notReady: 'Bản ghi chưa xem được',
         mediaError: 'Trình duyệt không phát được tệp này. Hãy tải về hoặc chọn định dạng khác.',
         keyHelp: 'Phím: dấu cách phát/dừng · ← → 5 giây · ↑ ↓ chương · < > tốc độ · F toàn màn hình',
-        seconds: (s: number) => decimal(s),
+        seconds: (s: number) => (s < 0.1 ? s.toFixed(2).replace('.', ',') : decimal(s)),
     },
     help: {
         title: 'Trợ giúp',
