@@ -26,7 +26,8 @@ struct pacer_packet {
     uint32_t ts;
     uint16_t seq;
     uint16_t offset, len; /* payload within the packet */
-    /* VP8's numbers as this subscriber gets them, and where they stand in the payload (rtp/vp8.h); bits and places 0: absent */
+    /* VP8's numbers as this subscriber gets them, and where they stand in the payload (rtp/vp8.h); bits and places 0: absent
+     */
     uint16_t picture_id;
     uint8_t tl0picidx, keyidx;
     uint8_t picture_id_bits, at_picture_id, at_tl0, at_tid_keyidx;
@@ -35,7 +36,7 @@ struct pacer_packet {
 
 struct pacer;
 
-struct pacer *pacer_new(void); /* NULL: no memory */
+struct pacer *pacer_new(void);    /* NULL: no memory */
 void pacer_free(struct pacer *p); /* gives the references back; NULL is fine */
 
 /* Moves `item` in. ERR_FULL: nothing changed, the reference stays the caller's. */

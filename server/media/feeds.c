@@ -115,8 +115,7 @@ static bool put(struct feed *f, const struct feed_record *r, const void *body)
 
 static const char *codec_name(enum rtp_codec codec)
 {
-    static const char *const names[] = {
-        [RTP_OPUS] = "opus", [RTP_VP8] = "VP8", [RTP_VP9] = "VP9", [RTP_H264] = "H264"};
+    static const char *const names[] = {[RTP_OPUS] = "opus", [RTP_VP8] = "VP8", [RTP_VP9] = "VP9", [RTP_H264] = "H264"};
     return names[codec];
 }
 
@@ -234,7 +233,8 @@ static uint8_t flags_of(const struct sfu_tapped *t)
     return (uint8_t)(t->layer | (t->keyframe ? FEED_FLAG_KEYFRAME : 0));
 }
 
-static void put_packet(struct feed *f, struct feed_track *track, const struct sfu_tapped *t, const uint8_t *body, int64_t now_us)
+static void put_packet(struct feed *f, struct feed_track *track, const struct sfu_tapped *t, const uint8_t *body,
+                       int64_t now_us)
 {
     const struct source *s = t->source;
     if (!track->started || track->incarnation != s->incarnation) {
@@ -302,7 +302,8 @@ static bool is_recorded(const struct wish_briefing *w, const struct source *s)
 
 /* Begins a layer with a keyframe that has come for somebody else, out of the history: no request, no gap. False: there is
  * none so young, or it has been written. */
-static bool replay(struct feed *f, struct feed_track *track, struct source *s, unsigned layer, int64_t age_us, int64_t now_us)
+static bool replay(struct feed *f, struct feed_track *track, struct source *s, unsigned layer, int64_t age_us,
+                   int64_t now_us)
 {
     int64_t first;
     if (!source_recent_keyframe(s, layer, age_us, now_us, &first))

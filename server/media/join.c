@@ -99,7 +99,9 @@ static struct rtp_ext_ids ids_of(const struct sdp_ext_ids *e)
 
 static void configure_publish(struct peer_config *config, struct endpoint *e, const struct sdp_section *s)
 {
-    unsigned kind = s->role == SDP_ROLE_MICROPHONE ? WISH_MICROPHONE : s->role == SDP_ROLE_CAMERA ? WISH_CAMERA : WISH_SCREEN;
+    unsigned kind = s->role == SDP_ROLE_MICROPHONE ? WISH_MICROPHONE
+                    : s->role == SDP_ROLE_CAMERA   ? WISH_CAMERA
+                                                   : WISH_SCREEN;
     struct publish_config *c = &config->publish[kind];
     if (!s->n_codecs)
         return;
@@ -139,7 +141,8 @@ static uint32_t new_ssrc(const struct sdp_answer *a)
     return ssrc;
 }
 
-static void configure_slot(struct peer_config *config, struct sdp_answer *answer, const struct sdp_section *s, size_t section)
+static void configure_slot(struct peer_config *config, struct sdp_answer *answer, const struct sdp_section *s,
+                           size_t section)
 {
     static const enum slot_role roles[] = {
         [SDP_ROLE_STAGE_SOUND] = SLOT_STAGE_SOUND,

@@ -35,7 +35,7 @@ static void state(void *ctx, struct net_transport *t, enum net_state s, int64_t 
 static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header, size_t header_len, const uint8_t *payload,
                     size_t payload_len, uint8_t padding)
 {
-    return net_send_rtp(transport, (enum net_class)class, header, header_len, payload, payload_len, padding);
+    return net_send_rtp(transport, (enum net_class) class, header, header_len, payload, payload_len, padding);
 }
 
 static int send_rtcp(void *transport, const uint8_t *bytes, size_t len)

@@ -44,8 +44,7 @@ static void take_meta(struct feed *f, const struct feed_record *r, const uint8_t
     json_decref(o);
     if (codec == RTP_CODEC_NONE || (codec == RTP_OPUS) != (kind == WISH_MICROPHONE) || layers < 0 || layers > SFU_LAYERS)
         return;
-    struct source *s =
-        router_mirror(f->briefing->router, number, kind, r->incarnation, codec, (uint8_t)layers, now_us);
+    struct source *s = router_mirror(f->briefing->router, number, kind, r->incarnation, codec, (uint8_t)layers, now_us);
     if (!s || s->user == f)
         return;
     s->user = f;

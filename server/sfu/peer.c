@@ -108,7 +108,8 @@ static const struct peer_stream *find_stream(const struct peer *p, uint32_t ssrc
     return NULL;
 }
 
-static bool text_of(const struct peer *p, const struct rtp_packet *v, uint8_t (*id_of)(const struct rtp_ext_ids *), char *text)
+static bool text_of(const struct peer *p, const struct rtp_packet *v, uint8_t (*id_of)(const struct rtp_ext_ids *),
+                    char *text)
 {
     for (unsigned kind = WISH_MICROPHONE; kind < SFU_KINDS; kind++)
         if (p->publish[kind].used && rtp_ext_text(v, id_of(&p->publish[kind].ids), text, SFU_MID_MAX))
@@ -200,7 +201,8 @@ static const struct peer_stream *media_stream(const struct peer *p, unsigned kin
     return NULL;
 }
 
-static void note_transport_seq(struct peer *p, const struct rtp_packet *v, const struct publish_config *c, int64_t arrival_us)
+static void note_transport_seq(struct peer *p, const struct rtp_packet *v, const struct publish_config *c,
+                               int64_t arrival_us)
 {
     uint16_t seq;
     if (!rtp_ext_transport_seq(v, c->ids.transport_seq, &seq))

@@ -1,8 +1,9 @@
 /* Peer: an endpoint's transport in a briefing: what it publishes to us and the slots that it receives.
  *
- * Incoming packets are told apart by SSRC (a short list; learned from the offer, or from the mid, rid and rrid extensions and
- * the payload type of a first packet). Outgoing ones wait in the peer's pacer and are stamped when it releases them: with the
- * transport-wide sequence number, whose feedback is kept for the estimator. RTCP of both directions is made and read here.
+ * Incoming packets are told apart by SSRC (a short list; learned from the offer, or from the mid, rid and rrid extensions
+ * and the payload type of a first packet). Outgoing ones wait in the peer's pacer and are stamped when it releases them:
+ * with the transport-wide sequence number, whose feedback is kept for the estimator. RTCP of both directions is made and
+ * read here.
  *
  * A peer is made at its offer and takes part from router_attach() on (its transport is connected then).
  * Owner: router, or whoever made it before router_attach(). Pure, one thread, times in µs. */
@@ -17,9 +18,9 @@
 
 enum {
     PEER_STREAMS_MAX = 16,
-    PEER_FEEDBACK_US = 60 * 1000,   /* transport-cc feedback to publishers, 50–100 ms */
-    PEER_REPORT_US = 1000 * 1000,   /* receiver and sender reports */
-    PEER_SENT_RING = 512,           /* packets whose transport feedback is awaited */
+    PEER_FEEDBACK_US = 60 * 1000, /* transport-cc feedback to publishers, 50–100 ms */
+    PEER_REPORT_US = 1000 * 1000, /* receiver and sender reports */
+    PEER_SENT_RING = 512,         /* packets whose transport feedback is awaited */
     PEER_RTT_DEFAULT_US = 100 * 1000,
 };
 
@@ -59,7 +60,7 @@ struct peer_sent {
 
 /* What the line to the client looks like, from its feedback. */
 struct peer_line {
-    int64_t rtt_us; /* 0: unknown */
+    int64_t rtt_us;          /* 0: unknown */
     uint64_t reported, lost; /* packets, by transport feedback; since the last peer_line_take() */
     uint64_t acked_bytes;
     uint64_t remb_bps;

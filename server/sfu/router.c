@@ -329,8 +329,8 @@ void router_detach(struct peer *p, int64_t now_us)
     r->dirty++;
 }
 
-struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind kind, uint32_t incarnation, enum rtp_codec codec,
-                             uint8_t n_layers, int64_t now_us)
+struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind kind, uint32_t incarnation,
+                             enum rtp_codec codec, uint8_t n_layers, int64_t now_us)
 {
     struct source *s = router_source(r, number, kind);
     if (number == 0 || number > WISH_ENDPOINT_NUMBER_MAX || (s && s->peer))

@@ -46,10 +46,10 @@ int router_attach(struct router *r, struct peer *p, int64_t now_us);
 /* The peer's tracks end, its slots are emptied; it belongs to the caller again. */
 void router_detach(struct peer *p, int64_t now_us);
 
-/* The mirror of a track homed elsewhere, made when missing or when its incarnation or codec changed. NULL: no memory, a lower
- * incarnation, or the track is published here. */
-struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind kind, uint32_t incarnation, enum rtp_codec codec,
-                             uint8_t n_layers, int64_t now_us);
+/* The mirror of a track homed elsewhere, made when missing or when its incarnation or codec changed. NULL: no memory, a
+ * lower incarnation, or the track is published here. */
+struct source *router_mirror(struct router *r, uint32_t number, enum wish_kind kind, uint32_t incarnation,
+                             enum rtp_codec codec, uint8_t n_layers, int64_t now_us);
 void router_mirror_end(struct router *r, uint32_t number, enum wish_kind kind, int64_t now_us);
 
 struct source *router_source(struct router *r, uint32_t number, enum wish_kind kind);

@@ -12,9 +12,9 @@
  *
  * Teardown: slots leave their sources, then the peer's sources end (their slots become empty), then the peer goes.
  *
- * The path of a packet: peer_input_rtp() parses once → source_input() keeps it in the history and looks at it once → for each
- * slot slot_forward() makes numbers and puts a descriptor into the subscriber's pacer → sfu_turn() releases, stamps and hands
- * to the shell. No allocation, lock, log or hash on it.
+ * The path of a packet: peer_input_rtp() parses once → source_input() keeps it in the history and looks at it once → for
+ * each slot slot_forward() makes numbers and puts a descriptor into the subscriber's pacer → sfu_turn() releases, stamps and
+ * hands to the shell. No allocation, lock, log or hash on it.
  *
  * Pure: no clock, socket, randomness; time is a parameter (CLOCK_MONOTONIC µs, the session time). Thread: one. */
 #pragma once
@@ -48,11 +48,11 @@ enum sfu_drop {
     SFU_DROP_UNKNOWN_SSRC, /* no section, rid or payload type claims it */
     SFU_DROP_MUTED,        /* its sender may not send */
     SFU_DROP_DUPLICATE,
-    SFU_DROP_OLD,          /* older than the history reaches */
-    SFU_DROP_PAYLOAD,      /* a codec's descriptor that breaks its format */
-    SFU_DROP_QUEUE_FULL,   /* a subscriber's pacer has no room */
-    SFU_DROP_SWITCHED,     /* a late packet of a source that has left the slot */
-    SFU_DROP_SEND,         /* the shell could not send */
+    SFU_DROP_OLD,        /* older than the history reaches */
+    SFU_DROP_PAYLOAD,    /* a codec's descriptor that breaks its format */
+    SFU_DROP_QUEUE_FULL, /* a subscriber's pacer has no room */
+    SFU_DROP_SWITCHED,   /* a late packet of a source that has left the slot */
+    SFU_DROP_SEND,       /* the shell could not send */
     SFU_DROP_COUNT,
 };
 const char *sfu_drop_str(enum sfu_drop d); /* metric suffix */
@@ -73,7 +73,7 @@ struct sfu_tapped {
     uint32_t ts;
     uint8_t pt, audio_level; /* level: the RFC 6464 byte, 0xff: none */
     bool marker, keyframe;   /* keyframe: of a keyframe's frame */
-    uint8_t *payload; /* not to be changed; the RTP_FIXED_HEADER bytes before it are free to be written */
+    uint8_t *payload;        /* not to be changed; the RTP_FIXED_HEADER bytes before it are free to be written */
     size_t payload_len;
     int64_t now_us;
 };
@@ -84,8 +84,8 @@ struct sfu_shell {
     int (*send_rtp)(void *transport, enum sfu_class class, const uint8_t *header, size_t header_len, const uint8_t *payload,
                     size_t payload_len, uint8_t padding);
     int (*send_rtcp)(void *transport, const uint8_t *bytes, size_t len);
-    void (*tap)(void *ctx, const struct sfu_tapped *t);                                   /* NULL: no feeds */
-    void (*mirror_want)(void *ctx, struct source *s, uint8_t layers);                     /* NULL: no mirrors */
+    void (*tap)(void *ctx, const struct sfu_tapped *t);               /* NULL: no feeds */
+    void (*mirror_want)(void *ctx, struct source *s, uint8_t layers); /* NULL: no mirrors */
     void (*mirror_keyframe)(void *ctx, struct source *s);
 };
 
@@ -95,7 +95,7 @@ struct sfu {
     struct packet_pool *pool; /* where packets come from, the shell's; NULL: unknown */
     size_t pool_packets;      /* its size */
     struct router *routers;   /* list */
-    struct peer **ready;    /* peers with a filled pacer; room for every peer */
+    struct peer **ready;      /* peers with a filled pacer; room for every peer */
     size_t n_ready, cap_ready, n_peers;
     uint32_t rotation; /* where the flush begins, so that none is always last */
     uint32_t next_uid;
@@ -107,6 +107,7 @@ struct sfu {
 void sfu_init(struct sfu *s, const struct sfu_shell *shell, uint64_t seed);
 /* Frees all routers and peers. */
 void sfu_finish(struct sfu *s);
-/* End of a loop turn: timers that are due, then everything queued leaves. Returns when it wants to run again at the latest. */
+/* End of a loop turn: timers that are due, then everything queued leaves. Returns when it wants to run again at the latest.
+ */
 int64_t sfu_turn(struct sfu *s, int64_t now_us);
 uint32_t sfu_random(struct sfu *s);

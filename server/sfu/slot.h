@@ -1,9 +1,9 @@
 /* Slot: one continuous outgoing stream of a subscriber, whoever is in it.
  *
- * A slot has an SSRC (and one for RTX) for its life. A source enters a picture slot at a keyframe, a sound slot with its next
- * packet; sequence, timestamps and VP8 picture numbers go on (rtp/rewrite.h). We are the sender: sender reports are made from
- * our clock, so that sound and picture of the stage align. Lost packets are answered on the RTX stream from the source's
- * history, by the numbers remembered in `sent`.
+ * A slot has an SSRC (and one for RTX) for its life. A source enters a picture slot at a keyframe, a sound slot with its
+ * next packet; sequence, timestamps and VP8 picture numbers go on (rtp/rewrite.h). We are the sender: sender reports are
+ * made from our clock, so that sound and picture of the stage align. Lost packets are answered on the RTX stream from the
+ * source's history, by the numbers remembered in `sent`.
  *
  *   layer   what flows, SLOT_NO_LAYER: nothing yet
  *   target  what should flow: differs until a keyframe of it comes
@@ -32,7 +32,7 @@ struct slot_config {
     enum slot_role role;
     uint8_t index; /* within its role */
     char mid[SFU_MID_MAX];
-    uint32_t ssrc, rtx_ssrc; /* rtx_ssrc 0: none */
+    uint32_t ssrc, rtx_ssrc;                /* rtx_ssrc 0: none */
     struct slot_codec codecs[RTP_H264 + 1]; /* by enum rtp_codec */
     struct rtp_ext_ids ids;
 };
@@ -40,19 +40,19 @@ struct slot_config {
 struct slot {
     struct slot_config config;
     struct peer *peer;
-    struct source *source;   /* who should be in it; NULL: nobody */
+    struct source *source; /* who should be in it; NULL: nobody */
     uint8_t layer, target;
-    bool started;            /* `rewrite` has its first numbers */
+    bool started; /* `rewrite` has its first numbers */
     uint16_t want_height;
     uint16_t rtx_seq;
     struct rtp_header header, rtx_header; /* templates for the source's codec */
     struct rewrite rewrite;
-    struct sent *sent;       /* pictures; made with the first source */
+    struct sent *sent; /* pictures; made with the first source */
     uint32_t packets, octets;
-    int64_t report_us;       /* next sender report */
-    int64_t bound_us;        /* when the source was put in */
-    uint32_t shown;          /* number of the endpoint that flows, 0: empty; what is reported */
-    uint64_t lost_reports;   /* receiver's: newest cumulative loss */
+    int64_t report_us;     /* next sender report */
+    int64_t bound_us;      /* when the source was put in */
+    uint32_t shown;        /* number of the endpoint that flows, 0: empty; what is reported */
+    uint64_t lost_reports; /* receiver's: newest cumulative loss */
 };
 
 static inline bool slot_is_picture(const struct slot *s)
@@ -65,7 +65,8 @@ enum wish_kind slot_kind(const struct slot *s);
 void slot_init(struct slot *s, struct peer *p, const struct slot_config *config);
 void slot_finish(struct slot *s, int64_t now_us);
 
-/* Puts a source in (NULL: empties). The same source again changes nothing. A codec that the client does not take empties it. */
+/* Puts a source in (NULL: empties). The same source again changes nothing. A codec that the client does not take empties it.
+ */
 void slot_bind(struct slot *s, struct source *source, int64_t now_us);
 /* It stays as it is for now: an empty one is reported empty. */
 void slot_settle(struct slot *s);

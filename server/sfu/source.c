@@ -391,7 +391,8 @@ static void note_arrival(struct layer *l, const struct packet *p, uint32_t ts, i
     rate_meter_add(&l->rate, p->len, now_us);
 }
 
-static struct seen seen_make(struct packet *p, const struct rtp_packet *v, unsigned layer, int64_t ext_seq, uint8_t audio_level)
+static struct seen seen_make(struct packet *p, const struct rtp_packet *v, unsigned layer, int64_t ext_seq,
+                             uint8_t audio_level)
 {
     return (struct seen){
         .packet = p,

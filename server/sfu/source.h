@@ -38,39 +38,39 @@ struct layer {
     struct nack_generator nack;
     struct history *history;
     struct rate_meter rate;
-    int64_t newest_us;  /* arrival of the newest packet */
+    int64_t newest_us; /* arrival of the newest packet */
     int64_t first_us;
     int64_t newest_seq;     /* extended */
     uint16_t width, height; /* of the newest keyframe, 0: unknown */
     bool has_keyframe_ts;
-    uint32_t keyframe_ts;   /* timestamp of the newest keyframe … */
+    uint32_t keyframe_ts;              /* timestamp of the newest keyframe … */
     int64_t keyframe_seq, keyframe_us; /* … the number of its first packet, and when that came */
     uint32_t newest_ts;
-    int64_t mirror_us;      /* mirror: session time of `newest_ts` */
+    int64_t mirror_us; /* mirror: session time of `newest_ts` */
 };
 
 struct source {
     struct router *router;
-    struct peer *peer;      /* NULL: a mirror */
-    void *user;             /* the shell's, for mirrors: its feed */
-    uint32_t uid;           /* unique on this worker, not 0; 30 bits */
+    struct peer *peer; /* NULL: a mirror */
+    void *user;        /* the shell's, for mirrors: its feed */
+    uint32_t uid;      /* unique on this worker, not 0; 30 bits */
     uint32_t number, incarnation;
     enum wish_kind kind;
     enum rtp_codec codec;
     uint32_t clock_hz;
-    uint8_t n_layers;       /* that the publisher announced */
+    uint8_t n_layers; /* that the publisher announced */
     uint8_t pt;
-    bool open;              /* may send */
+    bool open; /* may send */
     bool closing;
-    bool publish_nack;      /* the publisher answers NACKs */
+    bool publish_nack;                /* the publisher answers NACKs */
     struct layer *layers[SFU_LAYERS]; /* NULL before the first packet */
     struct keyframes keyframes;
-    struct slot **slots;    /* whom it feeds */
+    struct slot **slots; /* whom it feeds */
     size_t n_slots, cap_slots;
-    uint8_t wanted;         /* mirror: layers its slots want, as told to the origin */
+    uint8_t wanted;                  /* mirror: layers its slots want, as told to the origin */
     uint32_t origin_bps[SFU_LAYERS]; /* mirror: what the origin has of each layer, 0: not alive there */
-    uint8_t level;          /* newest RFC 6464 byte */
-    int64_t chosen_us;      /* when its slots' layers were last chosen */
+    uint8_t level;                   /* newest RFC 6464 byte */
+    int64_t chosen_us;               /* when its slots' layers were last chosen */
 };
 
 /* What one look at a packet found. */

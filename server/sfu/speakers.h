@@ -18,8 +18,8 @@
 enum {
     SPEAKERS_STEP_US = 20 * 1000,
     SPEAKERS_DECIDE_US = 300 * 1000,
-    SPEAKERS_LONG = 10,                             /* mediums in a long window */
-    SPEAKERS_MEDIUM = 5,                            /* immediates in a medium one */
+    SPEAKERS_LONG = 10,                               /* mediums in a long window */
+    SPEAKERS_MEDIUM = 5,                              /* immediates in a medium one */
     SPEAKERS_STEPS = SPEAKERS_LONG * SPEAKERS_MEDIUM, /* one second */
     SPEAKERS_MAX = 512,
     SPEAKERS_ROUTED = 5, /* three sound slots, and the two a subscriber may not get: itself and its stage */
@@ -27,11 +27,11 @@ enum {
 
 struct speaker {
     bool used;
-    int64_t newest_us;               /* the step that `at` stands on */
-    uint8_t at;                      /* index of the newest step */
-    uint8_t steps[SPEAKERS_STEPS];   /* activity of each step, 0 … 12 */
-    uint16_t activity;               /* their sum */
-    uint8_t floor, floor_next;       /* loudness of the background: the least of the last 7.5 to 15 s, 0: unknown */
+    int64_t newest_us;             /* the step that `at` stands on */
+    uint8_t at;                    /* index of the newest step */
+    uint8_t steps[SPEAKERS_STEPS]; /* activity of each step, 0 … 12 */
+    uint16_t activity;             /* their sum */
+    uint8_t floor, floor_next;     /* loudness of the background: the least of the last 7.5 to 15 s, 0: unknown */
     int64_t floor_us;
     double immediate, medium, longer; /* scores of the last decision */
 };

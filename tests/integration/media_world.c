@@ -217,17 +217,17 @@ static int64_t no_turn(void *ctx, int64_t now_us)
     return INT64_MAX;
 }
 
-static void send_packet(struct client *c, enum offer_section section, uint32_t ssrc, uint8_t pt, const char *rid, uint32_t ts,
-                        bool marker, const uint8_t *payload, size_t len)
+static void send_packet(struct client *c, enum offer_section section, uint32_t ssrc, uint8_t pt, const char *rid,
+                        uint32_t ts, bool marker, const uint8_t *payload, size_t len)
 {
     struct rtp_header h;
     uint8_t header[RTP_HEADER_MAX];
     char mid[4];
     snprintf(mid, sizeof mid, "%u", section);
-    struct rtp_header_plan plan = {.pt = pt, .ssrc = ssrc, .ids = offer_ext_ids, .mid = mid, .rid = rid,
-                                   .audio_level = section == OFFER_MICROPHONE};
-    struct rtp_stamp stamp = {.marker = marker, .audio_level = 20, .seq = c->seq[section]++,
-                              .transport_seq = c->transport_seq++, .ts = ts};
+    struct rtp_header_plan plan = {
+        .pt = pt, .ssrc = ssrc, .ids = offer_ext_ids, .mid = mid, .rid = rid, .audio_level = section == OFFER_MICROPHONE};
+    struct rtp_stamp stamp = {
+        .marker = marker, .audio_level = 20, .seq = c->seq[section]++, .transport_seq = c->transport_seq++, .ts = ts};
     assert_int_equal(rtp_header_build(&plan, &h), 0);
     rtp_header_stamp(&h, &stamp, header);
     net_send_rtp(c->t, section == OFFER_MICROPHONE ? NET_SOUND : NET_PICTURE, header, h.len, payload, len, 0);
@@ -375,8 +375,13 @@ void world_wish(struct world *w)
 void world_place(struct world *w, uint32_t number, unsigned worker)
 {
     struct wish_endpoint *e = &w->endpoints[w->wish.n_endpoints++];
-    *e = (struct wish_endpoint){.number = number, .incarnation = 1, .worker = (uint8_t)worker, .may_send = 0xe, .hears = true,
-                                .stage_size = {640, 360}, .screen_size = {640, 360}};
+    *e = (struct wish_endpoint){.number = number,
+                                .incarnation = 1,
+                                .worker = (uint8_t)worker,
+                                .may_send = 0xe,
+                                .hears = true,
+                                .stage_size = {640, 360},
+                                .screen_size = {640, 360}};
     snprintf(e->id, sizeof e->id, "diem-%u", number);
     world_client(w, number)->worker = worker;
 }

@@ -47,8 +47,8 @@ struct worker {
     int link, control;
     uint64_t *heartbeat;
     json_t *hello, *layouts; /* the newest */
-    json_t *metrics;    /* newest counters */
-    json_t *states;     /* newest state of each endpoint, by number as text */
+    json_t *metrics;         /* newest counters */
+    json_t *states;          /* newest state of each endpoint, by number as text */
     json_t *acted;
     json_int_t speaker;
     unsigned feeds_ready, refusals;
@@ -71,12 +71,12 @@ void world_free(struct world *w);
 /* A turn of everything. */
 void world_step(struct world *w);
 
-#define wait_until(w, condition)                                                                                               \
-    do {                                                                                                                       \
-        int64_t give_up_us = clock_now_us() + 8000000;                                                                         \
-        while (!(condition) && clock_now_us() < give_up_us)                                                                    \
-            world_step(w);                                                                                                     \
-        assert_true(condition);                                                                                                \
+#define wait_until(w, condition)                                                                                            \
+    do {                                                                                                                    \
+        int64_t give_up_us = clock_now_us() + 8000000;                                                                      \
+        while (!(condition) && clock_now_us() < give_up_us)                                                                 \
+            world_step(w);                                                                                                  \
+        assert_true(condition);                                                                                             \
     } while (0)
 
 /* Steps until then: for what must not happen. */

@@ -109,8 +109,8 @@ static void a_restriction_mutes_before_the_wish_and_stays_until_it_is_settled(vo
     speak(1, true, false);
     wait_until(w, world_got(w, 2, OFFER_STAGE_SOUND) > 5);
     world_send(w, 0,
-               json_pack("{ss ss sI si si sb}", "m", "restrict", "briefing", w->wish.id, "act", (json_int_t)77, "endpoint", 1,
-                         "kinds", WISH_BIT(WISH_MICROPHONE), "remove", 0),
+               json_pack("{ss ss sI si si sb}", "m", "restrict", "briefing", w->wish.id, "act", (json_int_t)77, "endpoint",
+                         1, "kinds", WISH_BIT(WISH_MICROPHONE), "remove", 0),
                NULL, 0);
     wait_until(w, w->workers[0].acted);
     world_forget(w);
@@ -251,10 +251,10 @@ static void open_recorder_feed(struct seen_feed *f)
 {
     int fds[2];
     assert_int_equal(feed_create(1 << 20, 11, &fds[0], &fds[1]), 0);
-    world_send(w, 0,
-               json_pack("{ss si ss ss si}", "m", "feed-open", "feed", 11, "briefing", w->wish.id, "role", "recorder", "peer",
-                         255),
-               fds, 2);
+    world_send(
+        w, 0,
+        json_pack("{ss si ss ss si}", "m", "feed-open", "feed", 11, "briefing", w->wish.id, "role", "recorder", "peer", 255),
+        fds, 2);
     wait_until(w, w->workers[0].feeds_ready == 1);
     assert_int_equal(feed_reader_open(fds[0], fds[1], -1, &f->reader), 0);
     close(fds[0]);

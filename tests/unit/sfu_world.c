@@ -11,8 +11,9 @@
 
 enum { PT_OPUS = 111, PT_VP8 = 96, PT_RTX = 97, EXT_TRANSPORT = 3, EXT_LEVEL = 1, EXT_MID = 4, EXT_RID = 10, EXT_RRID = 11 };
 
-static const enum slot_role roles[WORLD_SLOTS] = {SLOT_STAGE_SOUND,   SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN, SLOT_FURTHER_SOUND,
-                                                  SLOT_FURTHER_SOUND, SLOT_FURTHER_SOUND, SLOT_TILE,          SLOT_TILE};
+static const enum slot_role roles[WORLD_SLOTS] = {SLOT_STAGE_SOUND,   SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN,
+                                                  SLOT_FURTHER_SOUND, SLOT_FURTHER_SOUND, SLOT_FURTHER_SOUND,
+                                                  SLOT_TILE,          SLOT_TILE};
 static const uint8_t indexes[WORLD_SLOTS] = {0, 0, 0, 0, 1, 2, 0, 1};
 
 uint32_t world_ssrc(uint32_t number, unsigned slot)
@@ -158,8 +159,8 @@ static void configure_publishing(struct peer_config *c, uint32_t number, unsigne
         .mid = EXT_MID, .rid = EXT_RID, .rrid = EXT_RRID, .transport_seq = EXT_TRANSPORT, .audio_level = EXT_LEVEL};
     for (unsigned kind = WISH_MICROPHONE; kind < SFU_KINDS; kind++) {
         struct publish_config *p = &c->publish[kind];
-        *p = (struct publish_config){.used = true, .codec = RTP_VP8, .pt = PT_VP8, .rtx_pt = PT_RTX, .ids = ids,
-                                     .nack = true, .pli = true};
+        *p = (struct publish_config){
+            .used = true, .codec = RTP_VP8, .pt = PT_VP8, .rtx_pt = PT_RTX, .ids = ids, .nack = true, .pli = true};
         p->mid[0] = (char)('0' + kind);
     }
     c->publish[WISH_MICROPHONE].codec = RTP_OPUS;
@@ -236,8 +237,12 @@ void world_join_again(struct world *w, uint32_t number, unsigned layers, uint32_
 void world_join(struct world *w, uint32_t number, unsigned layers)
 {
     struct wish_endpoint *e = &w->endpoints[w->wish.n_endpoints++];
-    *e = (struct wish_endpoint){.number = number, .incarnation = 1, .may_send = 0xe, .hears = true,
-                                .stage_size = {1280, 720}, .screen_size = {1280, 720}};
+    *e = (struct wish_endpoint){.number = number,
+                                .incarnation = 1,
+                                .may_send = 0xe,
+                                .hears = true,
+                                .stage_size = {1280, 720},
+                                .screen_size = {1280, 720}};
     world_join_again(w, number, layers, 1);
 }
 
@@ -267,8 +272,8 @@ static void input(struct world *w, struct line *l, struct packet *p)
         sfu_turn(&w->sfu, w->now_us);
 }
 
-static void write_header(struct writer *x, struct world *w, struct line *l, uint8_t pt, bool marker, uint16_t seq, uint32_t ts,
-                         uint32_t ssrc, uint8_t rid_id, char rid, char mid)
+static void write_header(struct writer *x, struct world *w, struct line *l, uint8_t pt, bool marker, uint16_t seq,
+                         uint32_t ts, uint32_t ssrc, uint8_t rid_id, char rid, char mid)
 {
     write_u8(x, 0x90);
     write_u8(x, (uint8_t)((marker ? 0x80 : 0) | pt));
@@ -365,11 +370,19 @@ void world_frame(struct world *w, struct camera *c, unsigned layer, unsigned pac
     }
 }
 
-void world_repair(struct world *w, struct camera *c, unsigned layer, uint16_t seq, uint32_t ts, uint16_t picture_id, uint8_t tl0,
-                  bool start, bool keyframe, bool marker, uint32_t tag)
+void world_repair(struct world *w, struct camera *c, unsigned layer, uint16_t seq, uint32_t ts, uint16_t picture_id,
+                  uint8_t tl0, bool start, bool keyframe, bool marker, uint32_t tag)
 {
-    struct vp8_packet v = {.seq = seq, .picture_id = picture_id, .height = c->height[layer], .ts = ts, .tag = tag, .tl0 = tl0,
-                           .start = start, .keyframe = keyframe, .marker = marker, .extra = 100};
+    struct vp8_packet v = {.seq = seq,
+                           .picture_id = picture_id,
+                           .height = c->height[layer],
+                           .ts = ts,
+                           .tag = tag,
+                           .tl0 = tl0,
+                           .start = start,
+                           .keyframe = keyframe,
+                           .marker = marker,
+                           .extra = 100};
     send_vp8(w, c, layer, &v, true);
 }
 

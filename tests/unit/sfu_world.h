@@ -1,4 +1,5 @@
-/* A briefing on virtual time for the tests of server/sfu: peers whose lines are arrays, publishers that make VP8 and Opus. */
+/* A briefing on virtual time for the tests of server/sfu: peers whose lines are arrays, publishers that make VP8 and Opus.
+ */
 #pragma once
 
 #include "base/packet.h"
@@ -21,7 +22,7 @@ struct arrived {
     bool picture, start, keyframe;
     uint16_t picture_id;
     uint8_t tl0;
-    uint32_t tag; /* what the publisher wrote at the payload's end: which of its packets this is */
+    uint32_t tag;          /* what the publisher wrote at the payload's end: which of its packets this is */
     uint16_t original_seq; /* RTX */
     bool repair;
 };
@@ -84,10 +85,11 @@ void world_run(struct world *w, int64_t us);
 /* One frame of one layer now: `packets` packets, `lost` a mask of those that do not reach us. */
 void world_frame(struct world *w, struct camera *c, unsigned layer, unsigned packets, bool keyframe, uint32_t lost);
 /* Sends the packet `back` places before the newest of that layer again, on RTX, with that tag and place in its frame. */
-void world_repair(struct world *w, struct camera *c, unsigned layer, uint16_t seq, uint32_t ts, uint16_t picture_id, uint8_t tl0,
-                  bool start, bool keyframe, bool marker, uint32_t tag);
+void world_repair(struct world *w, struct camera *c, unsigned layer, uint16_t seq, uint32_t ts, uint16_t picture_id,
+                  uint8_t tl0, bool start, bool keyframe, bool marker, uint32_t tag);
 void world_sound(struct world *w, uint32_t number, uint8_t level);
-/* `ms` of live: 30 frames/s of 3 packets from each camera given by mask (bit number), sound of level from each in `sounds`. */
+/* `ms` of live: 30 frames/s of 3 packets from each camera given by mask (bit number), sound of level from each in `sounds`.
+ */
 void world_live(struct world *w, int64_t ms, uint32_t cameras, uint32_t sounds, uint8_t level);
 
 void world_nack(struct world *w, uint32_t number, uint32_t ssrc, const uint16_t *seqs, size_t n);

@@ -275,7 +275,8 @@ static void a_keyframe_whose_beginning_is_repaired_comes_whole(void **state)
     first++;
     tag++;
     world_frame(w, camera(2), 0, 4, true, 1);
-    world_repair(w, camera(2), 0, first, camera(2)->ts[0], camera(2)->picture_id[0], camera(2)->tl0[0], true, true, false, tag);
+    world_repair(w, camera(2), 0, first, camera(2)->ts[0], camera(2)->picture_id[0], camera(2)->tl0[0], true, true, false,
+                 tag);
     size_t n = stage_packets();
     assert_int_equal(n, 4);
     for (size_t i = 0; i < n; i++)
@@ -303,7 +304,8 @@ static void sound_and_picture_of_the_stage_are_on_one_clock(void **state)
     stage(2);
     keyframe_on_all_layers(2);
     world_live(w, 3000, 1 << 2, 1 << 2, 30);
-    const struct rtcp_sender_info *sound = &world_line(w, 1)->sr[STAGE_SOUND], *picture = &world_line(w, 1)->sr[STAGE_PICTURE];
+    const struct rtcp_sender_info *sound = &world_line(w, 1)->sr[STAGE_SOUND],
+                                  *picture = &world_line(w, 1)->sr[STAGE_PICTURE];
     assert_true(sound->ntp && picture->ntp);
     size_t n = stage_packets();
     int64_t picture_us = ntp_to_us(picture->ntp) + (int32_t)(got[n - 1]->ts - picture->rtp_ts) * 1000 / 90;
