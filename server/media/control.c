@@ -64,11 +64,11 @@ void control_send(struct media *m, json_t *message)
         free(text);
         return;
     }
-    struct queued *q = malloc(sizeof *q + len);
+    struct queued *q = malloc(sizeof *q + len + 1);
     if (q) {
         q->next = NULL;
         q->len = len;
-        memcpy(q->body, text, len);
+        memcpy(q->body, text, len + 1);
         *m->queue_end = q;
         m->queue_end = &q->next;
         m->n_queued++;

@@ -35,7 +35,7 @@ static uint16_t port_of_family(const struct media *m, int family)
     struct sdp_candidate c = {.port = 0};
     uint16_t any = 0;
     for (size_t i = 0; i < m->n_sockets; i++) {
-        struct sockaddr_storage a;
+        struct sockaddr_storage a = {0};
         socklen_t len = sizeof a;
         int found;
         if (getsockname(m->sockets[i], (struct sockaddr *)&a, &len) || !address_of(&a, &c, &found))
@@ -67,7 +67,7 @@ void join_find_candidates(struct media *m)
     if (m->n_candidates)
         return;
     for (size_t i = 0; i < m->n_sockets && m->n_candidates < MEDIA_CANDIDATES_MAX; i++) {
-        struct sockaddr_storage a;
+        struct sockaddr_storage a = {0};
         socklen_t len = sizeof a;
         int family;
         if (!getsockname(m->sockets[i], (struct sockaddr *)&a, &len) &&

@@ -91,7 +91,7 @@ int source_reserve(struct source *s, size_t slots)
     size_t cap = s->cap_slots ? s->cap_slots * 2 : 8;
     while (cap < slots)
         cap *= 2;
-    struct slot **grown = realloc(s->slots, cap * sizeof *grown);
+    struct slot **grown = realloc(s->slots, cap * sizeof(struct slot *));
     if (!grown)
         return ERR_NOMEM;
     s->slots = grown;
