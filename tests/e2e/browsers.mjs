@@ -5,7 +5,7 @@ const CHROMIUM_FLAGS = [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30',
     '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns', '--ignore-certificate-errors',
-    '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
+    '--autoplay-policy=no-user-gesture-required', '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
 ];
 
 export async function chromium({ flags = [], width = 1366, height = 768, withoutFakeUi = false } = {}) {
@@ -38,9 +38,10 @@ export async function firefox({ width = 1366, height = 768 } = {}) {
     });
 }
 
-/** A page whose console errors and exceptions are kept in `page.problems`. */
+/** A page in a window and a profile of its own (a hidden tab shows no frames); its errors are kept in `page.problems`. */
 export async function newPage(browser) {
-    const page = await browser.newPage();
+    const context = await browser.createBrowserContext();
+    const page = await context.newPage();
     page.problems = [];
     page.on('pageerror', (error) => page.problems.push(String(error)));
     page.on('console', (message) => {

@@ -19,8 +19,8 @@ export class Endpoint {
 
     async join(url) {
         await this.page.goto(url);
-        await this.page.waitForSelector('[data-action="enter"]:not([disabled])', { timeout: 20000 });
-        await this.page.click('[data-action="enter"]');
+        await this.page.waitForSelector('#enter:not([disabled])', { timeout: 20000 });
+        await this.page.click('#enter');
         await until('a connected peer connection', () => this.page.evaluate(() => window.giaoban?.pc()?.connectionState === 'connected'));
         return this;
     }
@@ -143,7 +143,7 @@ export class Endpoint {
     }
 
     async close() {
-        await this.page.close().catch(() => {});
+        await this.page.browserContext().close().catch(() => {});
     }
 }
 

@@ -69,7 +69,7 @@ function readable(seen) {
 }
 
 test('a still shared page is readable after a minute, and for somebody who joins then', async () => {
-    await sharer.page.click('[data-action="screen"]');
+    await sharer.page.click('#share');
     await until('the shared screen to arrive', async () => readable(await compare(viewer)), { timeout_ms: 30000, every_ms: 500 });
     await pause(STILL_MS);
     const still = await compare(viewer);
