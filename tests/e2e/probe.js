@@ -47,7 +47,11 @@
 
     const settings = window.__device;
     if (settings && navigator.mediaDevices) {
+        // The browser's own device is really opened, and stays open: addresses, autoplay and permissions follow from that.
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        let opened = null;
         navigator.mediaDevices.getUserMedia = async (wanted) => {
+            opened ??= await open({ audio: true });
             device ??= makeDevice(settings);
             const tracks = [];
             if (wanted.video) tracks.push(device.stream.getVideoTracks()[0].clone());
