@@ -34,6 +34,8 @@ export async function firefox({ width = 1366, height = 768 } = {}) {
             'media.peerconnection.ice.loopback': true,
             'media.peerconnection.ice.obfuscate_host_addresses': false,
             'media.autoplay.default': 0,
+            'media.autoplay.block-webaudio': false,
+            'media.autoplay.blocking_policy': 0,
         },
     });
 }
