@@ -45,6 +45,7 @@ export async function newPage(browser) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     page.problems = [];
+    page.on('response', (r) => r.status() >= 400 && page.problems.push(`${r.status()} ${r.url()}`));
     page.on('pageerror', (error) => page.problems.push(String(error)));
     page.on('console', (message) => {
         if (process.env.GIAOBAN_LOG) process.stderr.write(`[page] ${message.type()} ${message.text()}\n`);
