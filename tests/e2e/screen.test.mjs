@@ -19,12 +19,13 @@ before(async () => {
     server = await Server.start();
     briefing = await server.briefing(['ubnd-tinh', 'h-quan-hoa', 'h-nga-son']);
     await server.ctl('briefing', 'open', briefing.id);
-    browsers.push(await chromium({ withoutFakeUi: true, width: 1280, height: 720, flags: [`--auto-select-tab-capture-source-by-title=${TITLE}`, '--auto-accept-camera-and-microphone-capture'] }));
+    browsers.push(await chromium({ withoutFakeUi: true, width: 1280, height: 720, flags: ['--screen-info={1920x1080}', '--window-size=1280,800', `--auto-select-tab-capture-source-by-title=${TITLE}`, '--auto-accept-camera-and-microphone-capture'] }));
     browsers.push(await chromium());
-    const shown = await browsers[0].newPage();
+    sharer = await Endpoint.open(browsers[0], { source: 100, width: 640, height: 360 });
+    const shown = await sharer.page.browserContext().newPage({ type: 'window' });
+    await shown.setViewport({ width: 1280, height: 720 });
     await shown.goto(`http://127.0.0.1:${pages.address().port}/`);
     truth = await shown.screenshot({ encoding: 'base64' });
-    sharer = await Endpoint.open(browsers[0], { source: 100, width: 640, height: 360 });
     viewer = await Endpoint.open(browsers[1], { source: 110, width: 640, height: 360 });
     await sharer.join(server.plain + (await briefing.link('ubnd-tinh', 'chair')));
     await viewer.join(server.plain + (await briefing.link('h-quan-hoa')));

@@ -92,7 +92,7 @@ export function OwnTile({ room }: { room: Room }) {
 
 export function Strip({ room, state }: { room: Room; state: BriefingState }) {
     return (
-        <div class="strip" role="list" aria-label={words.value.room.tiles}>
+        <div class={`strip ${room.media.tiles.length <= 2 ? 'few' : ''}`} role="list" aria-label={words.value.room.tiles}>
             <OwnTile room={room} />
             {room.media.tiles.map((view, i) => (
                 <Tile key={view.name} room={room} state={state} view={view} number={room.tileNumbers.value[i] ?? 0} />

@@ -38,7 +38,9 @@ export interface RoomOptions {
     openMicrophoneAtOnce: boolean;
 }
 
-const tilesOf = (kind: EndpointKind): number => (kind === 'phone' ? 0 : 6); // beside our own picture
+const narrowBelow = 1000; // CSS pixels: a small laptop's or a tablet's window
+/** Tiles beside our own picture: receive slots are offered once, so the width at entering decides. */
+const tilesOf = (kind: EndpointKind): number => (kind === 'phone' ? 0 : innerWidth < narrowBelow ? 2 : 6);
 const messageForMs = 6_000;
 
 export class Room {
