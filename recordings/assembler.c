@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A hole that no frame start ends (a source that sends continuations only) is reported in pieces, or it would hold the feed. */
+/* A hole that no frame start ends (a source that sends continuations only) is reported in pieces, or it would hold the feed.
+ */
 #define HOLE_REPORT_US 2000000
 
 struct waiting {
@@ -65,8 +66,8 @@ void assembler_free(struct assembler *a)
 
 const char *hole_reason_name(enum hole_reason reason)
 {
-    static const char *const names[] = {"lost", "gave-up", "ring-full", "recorder-down", "disk-full", "no-keyframe",
-                                        "feed-broken"};
+    static const char *const names[] = {"lost",      "gave-up",     "ring-full",  "recorder-down",
+                                        "disk-full", "no-keyframe", "feed-broken"};
     return names[reason];
 }
 
@@ -296,8 +297,7 @@ bool assembler_poll(struct assembler *a, int64_t now_us, bool finish, struct ass
         give_up_frame(a, HOLE_GAVE_UP, now_us);
         a->aligned = false;
     }
-    if (a->in_hole && !a->building && a->next > a->hole.from_seq &&
-        (finish || now_us - a->hole_since_us >= HOLE_REPORT_US))
+    if (a->in_hole && !a->building && a->next > a->hole.from_seq && (finish || now_us - a->hole_since_us >= HOLE_REPORT_US))
         return close_hole(a, a->next - 1, a->last_us, ret);
     return false;
 }

@@ -1,13 +1,14 @@
 /* Assembler: the packets of one stream (track, layer, incarnation) in any order → frames in order, and holes.
  *
  * Every sequence number from the first one on ends in exactly one of two places: in a frame, or in a hole. A number that
- * doesn't come is waited for while nothing behind it is older than ASSEMBLER_WAIT_US, then it is given up; a frame that can't
- * be completed is given up with it. So `assembler_next_seq()` is the border: everything below is done, and a recorder that
- * died goes on there (`assembler_new(…, first_seq)`), with nothing twice and nothing lost.
+ * doesn't come is waited for while nothing behind it is older than ASSEMBLER_WAIT_US, then it is given up; a frame that
+ * can't be completed is given up with it. So `assembler_next_seq()` is the border: everything below is done, and a recorder
+ * that died goes on there (`assembler_new(…, first_seq)`), with nothing twice and nothing lost.
  *
  * Every packet carries the position of its record in the feed; assembler_oldest() tells the lowest one that is still needed.
  *
- * Pure: time is a parameter. Owns copies of the packets. Thread: one. Times in µs. Not here: what a frame means to a decoder. */
+ * Pure: time is a parameter. Owns copies of the packets. Thread: one. Times in µs. Not here: what a frame means to a
+ * decoder. */
 #pragma once
 
 #include "rtp/packet.h"
@@ -19,10 +20,18 @@
 enum {
     ASSEMBLER_WAIT_US = 1000000,
     ASSEMBLER_CODEC_WAIT_US = 10000000, /* for assembler_set_codec() */
-    ASSEMBLER_PACKETS_MAX = 4096, /* waiting; beyond it the oldest hole is given up at once */
+    ASSEMBLER_PACKETS_MAX = 4096,       /* waiting; beyond it the oldest hole is given up at once */
 };
 
-enum hole_reason { HOLE_LOST, HOLE_GAVE_UP, HOLE_RING_FULL, HOLE_RECORDER_DOWN, HOLE_DISK_FULL, HOLE_NO_KEYFRAME, HOLE_FEED_BROKEN };
+enum hole_reason {
+    HOLE_LOST,
+    HOLE_GAVE_UP,
+    HOLE_RING_FULL,
+    HOLE_RECORDER_DOWN,
+    HOLE_DISK_FULL,
+    HOLE_NO_KEYFRAME,
+    HOLE_FEED_BROKEN
+};
 
 struct assembler_packet {
     uint64_t ext_seq;

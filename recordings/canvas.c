@@ -145,10 +145,10 @@ static GstVideoConverter *make_scaler(struct canvas *c, const GstVideoInfo *from
     in.fps_d = c->info.fps_d;
     return gst_video_converter_new(
         &in, &c->info,
-        gst_structure_new("scale", GST_VIDEO_CONVERTER_OPT_DEST_X, G_TYPE_INT, to.x, GST_VIDEO_CONVERTER_OPT_DEST_Y, G_TYPE_INT,
-                          to.y, GST_VIDEO_CONVERTER_OPT_DEST_WIDTH, G_TYPE_INT, to.width, GST_VIDEO_CONVERTER_OPT_DEST_HEIGHT,
-                          G_TYPE_INT, to.height, GST_VIDEO_CONVERTER_OPT_FILL_BORDER, G_TYPE_BOOLEAN, FALSE,
-                          GST_VIDEO_CONVERTER_OPT_RESAMPLER_METHOD, GST_TYPE_VIDEO_RESAMPLER_METHOD,
+        gst_structure_new("scale", GST_VIDEO_CONVERTER_OPT_DEST_X, G_TYPE_INT, to.x, GST_VIDEO_CONVERTER_OPT_DEST_Y,
+                          G_TYPE_INT, to.y, GST_VIDEO_CONVERTER_OPT_DEST_WIDTH, G_TYPE_INT, to.width,
+                          GST_VIDEO_CONVERTER_OPT_DEST_HEIGHT, G_TYPE_INT, to.height, GST_VIDEO_CONVERTER_OPT_FILL_BORDER,
+                          G_TYPE_BOOLEAN, FALSE, GST_VIDEO_CONVERTER_OPT_RESAMPLER_METHOD, GST_TYPE_VIDEO_RESAMPLER_METHOD,
                           GST_VIDEO_RESAMPLER_METHOD_LINEAR, GST_VIDEO_CONVERTER_OPT_THREADS, G_TYPE_UINT, 1, NULL));
 }
 
@@ -207,8 +207,13 @@ static bool overlay_allocate(struct overlay *o, int width, int height)
     uint8_t *bytes = malloc(n * 2 + n / 4 * 3);
     if (!bytes)
         return false;
-    *o = (struct overlay){.width = width, .height = height, .y = bytes, .cover = bytes + n, .half_cover = bytes + 2 * n,
-                          .u = bytes + 2 * n + n / 4, .v = bytes + 2 * n + n / 2};
+    *o = (struct overlay){.width = width,
+                          .height = height,
+                          .y = bytes,
+                          .cover = bytes + n,
+                          .half_cover = bytes + 2 * n,
+                          .u = bytes + 2 * n + n / 4,
+                          .v = bytes + 2 * n + n / 2};
     return true;
 }
 
@@ -368,9 +373,8 @@ static void keep_jpeg(void *ctx, GstBuffer *buffer, GstCaps *caps)
 
 static GstBuffer *make_small(struct canvas *c, const GstVideoInfo *small)
 {
-    GstVideoConverter *converter =
-        gst_video_converter_new(&c->info, (GstVideoInfo *)small,
-                                gst_structure_new("scale", GST_VIDEO_CONVERTER_OPT_THREADS, G_TYPE_UINT, 1, NULL));
+    GstVideoConverter *converter = gst_video_converter_new(
+        &c->info, (GstVideoInfo *)small, gst_structure_new("scale", GST_VIDEO_CONVERTER_OPT_THREADS, G_TYPE_UINT, 1, NULL));
     GstBuffer *b = gst_buffer_new_allocate(NULL, GST_VIDEO_INFO_SIZE(small), NULL);
     GstVideoFrame frame;
     if (converter && b && gst_video_frame_map(&frame, small, b, GST_MAP_WRITE)) {

@@ -1,5 +1,6 @@
-/* Canvas: one picture of the programme, 1280 × 720, drawn from scaled videos and Pango text in the product's colours. Colours are
- * BT.601 limited range, as VP8's. Font: Be Vietnam Pro when installed, else Noto Sans or DejaVu Sans. Thread: one. */
+/* Canvas: one picture of the programme, 1280 × 720, drawn from scaled videos and Pango text in the product's colours.
+ * Colours are BT.601 limited range, as VP8's. Font: Be Vietnam Pro when installed, else Noto Sans or DejaVu Sans. Thread:
+ * one. */
 #pragma once
 
 #include <gst/video/video.h>

@@ -55,7 +55,8 @@ static void write_cue_text(FILE *out, const char *text)
 static void write_time(FILE *out, int64_t us)
 {
     int64_t ms = us / 1000;
-    fprintf(out, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%03" PRId64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+    fprintf(out, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%03" PRId64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60,
+            ms % 1000);
 }
 
 static int write_vtt(int dir_fd, const struct timeline *t)
@@ -85,8 +86,9 @@ static json_t *chapter_line(const struct timeline *t, size_t i)
     const struct timeline_chapter *c = &t->chapters[i];
     char thumb[32];
     snprintf(thumb, sizeof thumb, "thumbs/%02zu.jpg", i + 1);
-    return json_pack("{s:f, s:f, s:i, s:s, s:s, s:s}", "start_s", (double)c->from_us / 1e6, "end_s", (double)c->to_us / 1e6, "number",
-                     (int)c->number, "unit", t->endpoints[c->number].unit, "title", timeline_name(t, c->number), "thumb", thumb);
+    return json_pack("{s:f, s:f, s:i, s:s, s:s, s:s}", "start_s", (double)c->from_us / 1e6, "end_s", (double)c->to_us / 1e6,
+                     "number", (int)c->number, "unit", t->endpoints[c->number].unit, "title", timeline_name(t, c->number),
+                     "thumb", thumb);
 }
 
 int chapters_write(int dir_fd, const struct timeline *t)

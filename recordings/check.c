@@ -18,12 +18,12 @@ enum { BEEP_HZ = 5000, RATE = 48000, WINDOW = 240, STEP = 48, WHITE = 190 };
 
 struct checking {
     struct check_result r;
-    bool white;          /* the last picture was a flash */
+    bool white; /* the last picture was a flash */
     int16_t window[WINDOW];
     size_t held;
-    int64_t window_us;   /* of the first sample held */
+    int64_t window_us; /* of the first sample held */
     bool beeping;
-    double former;       /* level of the window before */
+    double former; /* level of the window before */
     bool failed;
 };
 
@@ -191,8 +191,8 @@ int check_run(const char *path)
     }
     double skew_ms;
     json_t *skew = check_skew(&r, INT64_MIN, INT64_MAX, &skew_ms) ? json_null() : json_real(round(skew_ms * 10) / 10);
-    json_t *o = json_pack("{s:f, s:I, s:i, s:i, s:f, s:o, s:I, s:I, s:i}", "duration_s", (double)r.end_us / 1e6, "video_frames",
-                          (json_int_t)r.video_frames, "width", r.width, "height", r.height, "audio_seconds",
+    json_t *o = json_pack("{s:f, s:I, s:i, s:i, s:f, s:o, s:I, s:I, s:i}", "duration_s", (double)r.end_us / 1e6,
+                          "video_frames", (json_int_t)r.video_frames, "width", r.width, "height", r.height, "audio_seconds",
                           (double)r.samples / RATE, "av_skew_ms", skew, "flashes", (json_int_t)r.n_flashes, "beeps",
                           (json_int_t)r.n_beeps, "chapters", r.chapters);
     json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(8));

@@ -1,9 +1,9 @@
-/* giaoban-recorder --check FILE: decodes a programme and prints one JSON line: {"duration_s","video_frames","width","height",
- * "audio_seconds","av_skew_ms","flashes","beeps","chapters"}.
+/* giaoban-recorder --check FILE: decodes a programme and prints one JSON line:
+ * {"duration_s","video_frames","width","height", "audio_seconds","av_skew_ms","flashes","beeps","chapters"}.
  *
- * av_skew_ms is for recordings of simulated rooms (client/sim/README.md): each second the rectangle x 11/16 … 15/16, y 4/12 …
- * 8/12 of a room's picture is white, and at that moment a 5 kHz beep of 40 ms begins. For every flash the nearest beep's onset
- * minus the first white picture's time; the median of these, positive when sound is late; null without such pairs. */
+ * av_skew_ms is for recordings of simulated rooms (client/sim/README.md): each second the rectangle x 11/16 … 15/16, y 4/12
+ * … 8/12 of a room's picture is white, and at that moment a 5 kHz beep of 40 ms begins. For every flash the nearest beep's
+ * onset minus the first white picture's time; the median of these, positive when sound is late; null without such pairs. */
 #pragma once
 
 #include <stddef.h>

@@ -29,7 +29,12 @@
 #define EVENTS_MAX_BYTES (256 << 20)
 
 enum { LAYERS = 3, KIND_CAMERA = 2, KIND_SCREEN = 3 };
-enum { CAPTION_X = 32, CAPTION_BOTTOM = 688, CAPTION_BELOW_SCREEN = 712, CAPTION_ROOM = 960 }; /* a screen is never covered */
+enum {
+    CAPTION_X = 32,
+    CAPTION_BOTTOM = 688,
+    CAPTION_BELOW_SCREEN = 712,
+    CAPTION_ROOM = 960
+}; /* a screen is never covered */
 
 static const struct canvas_rect whole = {0, 0, CANVAS_WIDTH, CANVAS_HEIGHT};
 static const struct canvas_rect screen_rect = {0, 72, 1024, 576}, beside_rect = {1036, 72, 236, 134};
@@ -160,7 +165,8 @@ struct shown {
 };
 
 /* The picture of one layer at a moment, if it has one that is not older than `oldest_us`. */
-static int layer_picture(struct film *f, int64_t at_us, int64_t oldest_us, const char **ret_why, bool *ret_found, struct shown *ret)
+static int layer_picture(struct film *f, int64_t at_us, int64_t oldest_us, const char **ret_why, bool *ret_found,
+                         struct shown *ret)
 {
     int err = film_gather(f, at_us, ret_why);
     if (err)

@@ -225,17 +225,11 @@ int depacket_add(struct depacket *d, const uint8_t *payload, size_t len)
     if (len == 0)
         return ERR_TRUNCATED;
     switch (d->codec) {
-    case RTP_OPUS:
-        d->keyframe = true;
-        return append(d, payload, len);
-    case RTP_VP8:
-        return add_vp8(d, payload, len);
-    case RTP_VP9:
-        return add_vp9(d, payload, len);
-    case RTP_H264:
-        return add_h264(d, payload, len);
-    case RTP_CODEC_NONE:
-        break;
+    case RTP_OPUS: d->keyframe = true; return append(d, payload, len);
+    case RTP_VP8: return add_vp8(d, payload, len);
+    case RTP_VP9: return add_vp9(d, payload, len);
+    case RTP_H264: return add_h264(d, payload, len);
+    case RTP_CODEC_NONE: break;
     }
     return ERR_UNSUPPORTED;
 }

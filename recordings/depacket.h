@@ -19,7 +19,7 @@ struct depacket {
     enum rtp_codec codec;
     uint8_t *bytes; /* the frame so far; owned */
     size_t len, cap;
-    size_t nal_at;  /* H.264: where the length of the NAL unit being put together stands */
+    size_t nal_at; /* H.264: where the length of the NAL unit being put together stands */
     bool in_fragment, keyframe;
     uint8_t sps[DEPACKET_PARAMETERS_MAX], pps[DEPACKET_PARAMETERS_MAX];
     size_t sps_len, pps_len;

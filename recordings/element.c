@@ -18,7 +18,7 @@ struct element {
 
 int gst_setup(char *why, size_t why_bytes)
 {
-    static const char *const plugins[] = {"coreelements", "app",  "matroska", "isomp4", "vpx",  "opus",
+    static const char *const plugins[] = {"coreelements", "app",  "matroska",        "isomp4",       "vpx",      "opus",
                                           "openh264",     "jpeg", "videoparsersbad", "audioparsers", "voaacenc", "faad"};
     setenv("GST_REGISTRY_DISABLE", "yes", 1);
     setenv("GST_REGISTRY_FORK", "no", 1);

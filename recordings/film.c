@@ -13,10 +13,10 @@
 struct film {
     struct track_reader *reader;
     struct element *decoder;
-    enum rtp_codec codec;                     /* of the decoder */
-    const struct tracklist_segment *segment;  /* of the last frame */
-    GstCaps *caps;                            /* what the waiting frames are */
-    GQueue waiting;                           /* of GstBuffer */
+    enum rtp_codec codec;                    /* of the decoder */
+    const struct tracklist_segment *segment; /* of the last frame */
+    GstCaps *caps;                           /* what the waiting frames are */
+    GQueue waiting;                          /* of GstBuffer */
     size_t waiting_bytes;
     int64_t newest_us;
     GstBuffer *picture;

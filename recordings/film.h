@@ -1,5 +1,6 @@
-/* Film: one (track, layer) as pictures in time. Frames are gathered without decoding; only what is shown is decoded, from the
- * newest keyframe on, so a camera off the stage costs next to nothing. Segments are joined as encoded frames in one decoder.
+/* Film: one (track, layer) as pictures in time. Frames are gathered without decoding; only what is shown is decoded, from
+ * the newest keyframe on, so a camera off the stage costs next to nothing. Segments are joined as encoded frames in one
+ * decoder.
  *
  * A decoder that chokes on a stranger's bytes is replaced; pictures go on at the next keyframe. Thread: one. */
 #pragma once

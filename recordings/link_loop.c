@@ -55,9 +55,7 @@ static void take_message(struct loop *l, const struct link_message *m, const int
 {
     int err;
     switch (m->kind) {
-    case LINK_START:
-        take_start(l, m, fds, n);
-        break;
+    case LINK_START: take_start(l, m, fds, n); break;
     case LINK_FEED:
         err = n == 2 ? recorder_add_feed(l->recorder, m->a, fds[0], fds[1]) : ERR_INVAL;
         if (err)
@@ -68,11 +66,8 @@ static void take_message(struct loop *l, const struct link_message *m, const int
             l->stop_us = clock_now_us();
         l->intent = FINISH;
         break;
-    case LINK_STOP:
-        l->intent = LEAVE;
-        break;
-    default:
-        break;
+    case LINK_STOP: l->intent = LEAVE; break;
+    default: break;
     }
 }
 

@@ -26,7 +26,8 @@ struct hashing {
     json_t *files;
 };
 
-static int hash_file(const struct hashing *h, const char *name, uint64_t *ret_bytes, char hex[crypto_hash_sha256_BYTES * 2 + 1])
+static int hash_file(const struct hashing *h, const char *name, uint64_t *ret_bytes,
+                     char hex[crypto_hash_sha256_BYTES * 2 + 1])
 {
     int fd = openat(h->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     unsigned char *chunk = malloc(HASH_CHUNK);
@@ -145,9 +146,8 @@ static json_t *known_lines(const json_t *manifest)
     json_t *known = json_object();
     size_t i;
     json_t *line;
-    json_array_foreach (json_object_get(manifest, "files"), i, line)
-        if (json_is_string(json_object_get(line, "name")))
-            json_object_set(known, json_string_value(json_object_get(line, "name")), line);
+    json_array_foreach(json_object_get(manifest, "files"), i, line) if (json_is_string(json_object_get(line, "name")))
+        json_object_set(known, json_string_value(json_object_get(line, "name")), line);
     return known;
 }
 
@@ -158,7 +158,8 @@ static double recorded_seconds(int dir_fd, const json_t *tracks)
     json_int_t end_us = json_integer_value(json_object_get(synced, "synced_us")), first_us = end_us;
     size_t i;
     json_t *t;
-    json_array_foreach (tracks, i, t) {
+    json_array_foreach(tracks, i, t)
+    {
         json_int_t base_us = json_integer_value(json_object_get(t, "base_us"));
         first_us = base_us < first_us ? base_us : first_us;
     }
@@ -195,8 +196,8 @@ int manifest_write(int dir_fd, bool keep, void (*beat)(void *ctx), void *ctx)
     json_t *seconds = json_object_get(former, "duration_s");
     seconds = seconds ? json_incref(seconds) : json_real(recorded_seconds(dir_fd, tracks));
     json_t *gaps = load_lines(dir_fd, "ledger.jsonl");
-    json_t *m = json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "v", 1, "written_ms", (json_int_t)(clock_wall_us() / 1000), "duration_s",
-                          seconds, "segments", tracks, "gaps", gaps, "files", h.files);
+    json_t *m = json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "v", 1, "written_ms", (json_int_t)(clock_wall_us() / 1000),
+                          "duration_s", seconds, "segments", tracks, "gaps", gaps, "files", h.files);
     char *text = err || !m ? NULL : json_dumps(m, JSON_INDENT(1));
     if (!err)
         err = text ? replace_file(dir_fd, "manifest.json", text, strlen(text)) : ERR_NOMEM;

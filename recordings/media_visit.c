@@ -22,9 +22,11 @@ static void visit_picture(const struct media_visitor *v, GstSample *sample)
     GstVideoInfo info;
     GstVideoFrame frame;
     GstBuffer *b = gst_sample_get_buffer(sample);
-    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) || !gst_video_frame_map(&frame, &info, b, GST_MAP_READ))
+    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) ||
+        !gst_video_frame_map(&frame, &info, b, GST_MAP_READ))
         return;
-    int64_t at_us = (int64_t)gst_segment_to_stream_time(gst_sample_get_segment(sample), GST_FORMAT_TIME, GST_BUFFER_PTS(b)) / 1000;
+    int64_t at_us =
+        (int64_t)gst_segment_to_stream_time(gst_sample_get_segment(sample), GST_FORMAT_TIME, GST_BUFFER_PTS(b)) / 1000;
     v->picture(v->ctx, at_us, GST_VIDEO_FRAME_PLANE_DATA(&frame, 0), GST_VIDEO_FRAME_PLANE_STRIDE(&frame, 0),
                GST_VIDEO_INFO_WIDTH(&info), GST_VIDEO_INFO_HEIGHT(&info));
     gst_video_frame_unmap(&frame);
@@ -41,7 +43,8 @@ static void visit_sound(const struct media_visitor *v, GstSample *sample)
         return;
     size_t n = map.size / sizeof(int16_t) / (size_t)channels;
     int16_t mono[8192];
-    int64_t at_us = (int64_t)gst_segment_to_stream_time(gst_sample_get_segment(sample), GST_FORMAT_TIME, GST_BUFFER_PTS(b)) / 1000;
+    int64_t at_us =
+        (int64_t)gst_segment_to_stream_time(gst_sample_get_segment(sample), GST_FORMAT_TIME, GST_BUFFER_PTS(b)) / 1000;
     for (size_t done = 0; done < n;) {
         size_t part = n - done < 8192 ? n - done : 8192;
         for (size_t i = 0; i < part; i++)

@@ -13,6 +13,6 @@ struct media_visitor {
     void *ctx;
 };
 
-/* `ret_chapters`: chapters inside the file, −1 when the format here has none (MP4). ERR_NOTFOUND, ERR_UNSUPPORTED (name), ERR_IO
- * with a reason in `why`. */
+/* `ret_chapters`: chapters inside the file, −1 when the format here has none (MP4). ERR_NOTFOUND, ERR_UNSUPPORTED (name),
+ * ERR_IO with a reason in `why`. */
 int media_visit(const char *path, const struct media_visitor *v, int *ret_chapters, char *why, size_t why_bytes);

@@ -18,9 +18,10 @@
 
 #define VIDEO_CAPS "video/x-raw,format=I420,width=1280,height=720,framerate=25/1,colorimetry=bt601"
 #define SOUND_CAPS "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=1"
-#define SOURCES                                                                                                       \
-    "appsrc name=v format=time block=true max-buffers=4 max-bytes=0 max-time=0 caps=" VIDEO_CAPS " ! %s ! queue max-size-buffers=0 " \
-    "max-size-bytes=0 max-size-time=0 ! m. appsrc name=a format=time max-bytes=0 max-time=0 caps=" SOUND_CAPS             \
+#define SOURCES                                                                                                             \
+    "appsrc name=v format=time block=true max-buffers=4 max-bytes=0 max-time=0 caps=" VIDEO_CAPS                            \
+    " ! %s ! queue max-size-buffers=0 "                                                                                     \
+    "max-size-bytes=0 max-size-time=0 ! m. appsrc name=a format=time max-bytes=0 max-time=0 caps=" SOUND_CAPS               \
     " ! %s ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! m. %s name=m ! filesink name=f"
 
 static const struct {

@@ -1,8 +1,8 @@
 /* Programme: pictures and sound in, an MP4 (H.264, AAC, index first) or a WebM (VP8, Opus, chapters inside) out.
  *
- * Picture n is shown at n / 25 s, sound sample m at m / 48000 s, exactly: what the AAC encoder puts in front of its output (its
- * priming) is taken off the beginning of its input. GStreamer's pipeline runs as fast as it is fed. The file is written under a
- * temporary name and renamed when it is whole. Thread: the caller's for all functions. */
+ * Picture n is shown at n / 25 s, sound sample m at m / 48000 s, exactly: what the AAC encoder puts in front of its output
+ * (its priming) is taken off the beginning of its input. GStreamer's pipeline runs as fast as it is fed. The file is written
+ * under a temporary name and renamed when it is whole. Thread: the caller's for all functions. */
 #pragma once
 
 #include "recordings/timeline.h"

@@ -28,11 +28,11 @@ struct source { /* a feed */
     struct source *next;
     uint64_t id, birth;
     struct feed_reader *reader;
-    bool over;            /* ended and drained, or broken */
-    bool catching_up;     /* still reading what was in the ring when we came */
-    uint64_t gap_serial;  /* how many GAP records were read */
+    bool over;           /* ended and drained, or broken */
+    bool catching_up;    /* still reading what was in the ring when we came */
+    uint64_t gap_serial; /* how many GAP records were read */
     enum hole_reason gap;
-    uint64_t next_ack;    /* what the job in hand will allow to acknowledge */
+    uint64_t next_ack; /* what the job in hand will allow to acknowledge */
 };
 
 struct recorder {
@@ -40,8 +40,8 @@ struct recorder {
     struct source *sources;
     struct stream *streams;
     struct sync *sync;
-    int64_t submitted_us, record_us;      /* last job, last record */
-    int64_t synced_us, synced_next_us;    /* everything up to here is on disk; will be after the job in hand */
+    int64_t submitted_us, record_us;   /* last job, last record */
+    int64_t synced_us, synced_next_us; /* everything up to here is on disk; will be after the job in hand */
     bool job_has_index, stalled;
     size_t n_retired_in_job;
     const char *disk_code; /* NULL: healthy */
@@ -70,7 +70,8 @@ static int restore_streams(struct recorder *r, const json_t *index)
 {
     size_t i;
     json_t *o;
-    json_array_foreach (json_object_get(index, "streams"), i, o) {
+    json_array_foreach(json_object_get(index, "streams"), i, o)
+    {
         const char *birth = json_string_value(json_object_get(o, "birth"));
         struct stream *s;
         int err = birth ? stream_from_json(o, strtoull(birth, NULL, 16), &s) : ERR_MALFORMED;
@@ -87,7 +88,8 @@ static void cut_files(struct recorder *r, const json_t *index)
 {
     const char *name;
     json_t *bytes;
-    json_object_foreach (json_object_get(index, "files"), name, bytes) {
+    json_object_foreach(json_object_get(index, "files"), name, bytes)
+    {
         int fd = openat(r->place.dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || ftruncate(fd, (off_t)json_integer_value(bytes)) < 0)
             log_warn("recorder", "file=%s is not as the index says: %s", name, strerror(errno));
@@ -239,7 +241,8 @@ static struct stream *find_stream(struct recorder *r, const struct stream_key *k
     struct stream *s = NULL;
     if (!make || stream_new(key, 0, &s))
         return NULL;
-    for (struct stream *o = r->streams; o; o = o->next) /* another layer may have brought the meta data; segments are counted on */
+    for (struct stream *o = r->streams; o;
+         o = o->next) /* another layer may have brought the meta data; segments are counted on */
         if (o->key.track == key->track && o->key.incarnation == key->incarnation) {
             stream_set_meta(s, &o->meta);
             if (o->key.layer == key->layer && o->next_segment > s->next_segment)
@@ -250,8 +253,8 @@ static struct stream *find_stream(struct recorder *r, const struct stream_key *k
     return s;
 }
 
-static int take_rtp(struct recorder *r, struct source *f, const struct feed_record *rec, const uint8_t *body, uint64_t position,
-                    int64_t now_us)
+static int take_rtp(struct recorder *r, struct source *f, const struct feed_record *rec, const uint8_t *body,
+                    uint64_t position, int64_t now_us)
 {
     bool video = rec->track % 4 != KIND_MICROPHONE;
     struct stream_key key = {.birth = f->birth,
@@ -309,18 +312,11 @@ static int take_record(struct recorder *r, struct source *f, const struct feed_r
                        uint64_t position, int64_t now_us)
 {
     switch (rec->kind) {
-    case FEED_RTP:
-        return take_rtp(r, f, rec, body, position, now_us);
-    case FEED_META:
-        take_meta(r, f, rec, body);
-        return 0;
-    case FEED_END:
-        return take_end(r, f, rec, now_us);
-    case FEED_GAP:
-        take_gap(r, f, body);
-        return 0;
-    default:
-        return 0; /* FEED_RATES: every layer is wanted anyway */
+    case FEED_RTP: return take_rtp(r, f, rec, body, position, now_us);
+    case FEED_META: take_meta(r, f, rec, body); return 0;
+    case FEED_END: return take_end(r, f, rec, now_us);
+    case FEED_GAP: take_gap(r, f, body); return 0;
+    default: return 0; /* FEED_RATES: every layer is wanted anyway */
     }
 }
 
@@ -512,8 +508,8 @@ static const char *health_code(struct recorder *r)
 static char *synced_text(struct recorder *r, int64_t synced_us, int64_t now_us)
 {
     const char *code = health_code(r);
-    json_t *o = json_pack("{s:I, s:I, s:b, s:s}", "synced_us", (json_int_t)synced_us, "updated_us", (json_int_t)now_us, "healthy",
-                          code == NULL, "code", code ? code : "");
+    json_t *o = json_pack("{s:I, s:I, s:b, s:s}", "synced_us", (json_int_t)synced_us, "updated_us", (json_int_t)now_us,
+                          "healthy", code == NULL, "code", code ? code : "");
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     return text;

@@ -1,10 +1,11 @@
-/* Recorder: the feeds of one briefing → track files, gap ledger, acknowledgements. decisions 7 and 8 of docs/architecture.md.
+/* Recorder: the feeds of one briefing → track files, gap ledger, acknowledgements. decisions 7 and 8 of
+ * docs/architecture.md.
  *
  * A turn reads what the feeds have, writes it, and about once a second hands a job to the sync thread; when that is done the
  * feeds are acknowledged up to what is on disk. Nothing waits for the disk. index.json is what a successor needs: files with
  * their synced sizes, streams with the first number that is not done. It cuts files back to those sizes and reads the feeds
- * again from their acknowledgements, so nothing is lost and nothing is there twice; it needs no keyframe, since composing joins
- * segments as encoded frames through one decoder.
+ * again from their acknowledgements, so nothing is lost and nothing is there twice; it needs no keyframe, since composing
+ * joins segments as encoded frames through one decoder.
  *
  * When the disk refuses, reading stops and the feeds keep what comes (32 s); synced.json says why.
  *
@@ -29,6 +30,6 @@ int recorder_turn(struct recorder *r, int64_t now_us, bool *ret_more);
 
 /* No record came for `quiet_us`, or every feed has ended. */
 bool recorder_drained(const struct recorder *r, int64_t now_us, int64_t quiet_us);
-/* Brings everything that was read to the disk, waiting for it; `give_up`: what is incomplete becomes ledger lines and files end
- * (the briefing is closed), else it stays in the feeds for a successor. ERR_FULL, ERR_IO: the disk refuses. */
+/* Brings everything that was read to the disk, waiting for it; `give_up`: what is incomplete becomes ledger lines and files
+ * end (the briefing is closed), else it stays in the feeds for a successor. ERR_FULL, ERR_IO: the disk refuses. */
 int recorder_finish(struct recorder *r, int64_t now_us, bool give_up);

@@ -1,8 +1,8 @@
 /* Sound of the programme: every microphone track decoded and placed to the sample, then added up.
  *
- * A packet's place is its session time. While packets follow each other a track runs on by its own samples; it is placed anew
- * after a gap, and when its clock has drifted more than SOUND_DRIFT_QUIET (in a quiet moment) or SOUND_DRIFT_MAX away from its
- * packets' times. Missing packets up to SOUND_CONCEAL are made up by the decoder (the next packet's repair data, or
+ * A packet's place is its session time. While packets follow each other a track runs on by its own samples; it is placed
+ * anew after a gap, and when its clock has drifted more than SOUND_DRIFT_QUIET (in a quiet moment) or SOUND_DRIFT_MAX away
+ * from its packets' times. Missing packets up to SOUND_CONCEAL are made up by the decoder (the next packet's repair data, or
  * concealment); longer gaps are silence. 48 kHz mono.
  *
  * Positions are absolute session samples: session µs × 48 / 1000. Thread: one. */

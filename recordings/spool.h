@@ -1,8 +1,8 @@
 /* Spool: an append-only file with what the disk has not taken yet kept in memory.
  *
- * spool_append() never fails for the disk's sake: bytes wait until spool_flush() can write them, at their exact place, so a full
- * disk delays and never tears. `offered` is what was appended, `written` what the kernel has. Thread: the recorder's, but
- * `fd` may be synced by another thread while the spool lives. Names are ours. Files are made with mode 0600. */
+ * spool_append() never fails for the disk's sake: bytes wait until spool_flush() can write them, at their exact place, so a
+ * full disk delays and never tears. `offered` is what was appended, `written` what the kernel has. Thread: the recorder's,
+ * but `fd` may be synced by another thread while the spool lives. Names are ours. Files are made with mode 0600. */
 #pragma once
 
 #include <stdbool.h>

@@ -51,8 +51,8 @@ static int meta_from_json(const json_t *o, uint32_t track, struct stream_meta *r
     static const char *const kinds[] = {"", "microphone", "camera", "screen"};
     const char *endpoint, *kind, *codec;
     json_int_t number, channels = 1;
-    if (json_unpack((json_t *)o, "{s:s, s:I, s:s, s:s, s?I}", "endpoint", &endpoint, "number", &number, "kind", &kind, "codec",
-                    &codec, "channels", &channels) < 0)
+    if (json_unpack((json_t *)o, "{s:s, s:I, s:s, s:s, s?I}", "endpoint", &endpoint, "number", &number, "kind", &kind,
+                    "codec", &codec, "channels", &channels) < 0)
         return ERR_MALFORMED;
     struct stream_meta m = {.number = (uint32_t)number, .channels = channels == 2 ? 2 : 1, .codec = codec_parse(codec)};
     if (m.codec == RTP_CODEC_NONE || number < 0 || number > UINT32_MAX / 4 || m.number != track / 4 || track % 4 == 0 ||
@@ -125,21 +125,22 @@ static int append_line(struct spool *spool, json_t *o)
 
 int ledger_write(struct spool *ledger, const struct stream_key *key, const struct assembled *h)
 {
-    return append_line(ledger, json_pack("{s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "track", (json_int_t)key->track,
-                                         "layer", (int)key->layer, "incarnation", (json_int_t)key->incarnation, "from_us",
-                                         (json_int_t)h->from_us, "to_us", (json_int_t)h->to_us, "from_seq", (json_int_t)h->from_seq,
-                                         "to_seq", (json_int_t)h->to_seq, "packets", (json_int_t)h->packets, "missing",
-                                         (json_int_t)h->missing, "reason", hole_reason_name(h->reason)));
+    return append_line(ledger,
+                       json_pack("{s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "track", (json_int_t)key->track,
+                                 "layer", (int)key->layer, "incarnation", (json_int_t)key->incarnation, "from_us",
+                                 (json_int_t)h->from_us, "to_us", (json_int_t)h->to_us, "from_seq", (json_int_t)h->from_seq,
+                                 "to_seq", (json_int_t)h->to_seq, "packets", (json_int_t)h->packets, "missing",
+                                 (json_int_t)h->missing, "reason", hole_reason_name(h->reason)));
 }
 
 static int write_track_line(struct stream *s, struct spool *tracks, const char *file, const struct assembled *f)
 {
-    return append_line(tracks, json_pack("{s:s, s:I, s:s, s:I, s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:I}", "file", file, "track",
-                                         (json_int_t)s->key.track, "endpoint", s->meta.endpoint, "number",
-                                         (json_int_t)s->meta.number, "kind", s->meta.kind, "codec", codec_name(s->meta.codec),
-                                         "channels", (int)s->meta.channels, "incarnation", (json_int_t)s->key.incarnation,
-                                         "segment", (int)s->next_segment, "layer", (int)s->key.layer, "base_us",
-                                         (json_int_t)f->from_us, "first_ext_seq", (json_int_t)f->from_seq));
+    return append_line(
+        tracks, json_pack("{s:s, s:I, s:s, s:I, s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:I}", "file", file, "track",
+                          (json_int_t)s->key.track, "endpoint", s->meta.endpoint, "number", (json_int_t)s->meta.number,
+                          "kind", s->meta.kind, "codec", codec_name(s->meta.codec), "channels", (int)s->meta.channels,
+                          "incarnation", (json_int_t)s->key.incarnation, "segment", (int)s->next_segment, "layer",
+                          (int)s->key.layer, "base_us", (json_int_t)f->from_us, "first_ext_seq", (json_int_t)f->from_seq));
 }
 
 /* --- frames out --------------------------------------------------------------------------------------------------- */
@@ -156,9 +157,10 @@ static int open_segment(struct stream *s, struct stream_place *place, const stru
     }
     int err;
     for (;; s->next_segment++) { /* another feed may have brought the same incarnation before */
-        snprintf(name, sizeof name, "track-%u-%u-%u-%u.mkv", s->key.track, s->key.incarnation, s->next_segment, s->key.layer);
-        err = segment_open(place->dir_fd, name, s->meta.codec, s->meta.channels, avcc_len ? avcc : NULL, avcc_len, f->from_us,
-                           &s->segment);
+        snprintf(name, sizeof name, "track-%u-%u-%u-%u.mkv", s->key.track, s->key.incarnation, s->next_segment,
+                 s->key.layer);
+        err = segment_open(place->dir_fd, name, s->meta.codec, s->meta.channels, avcc_len ? avcc : NULL, avcc_len,
+                           f->from_us, &s->segment);
         if (err != ERR_EXISTS)
             break;
     }
@@ -276,21 +278,23 @@ int stream_retire(struct stream *s, struct stream_place *place)
 
 json_t *stream_to_json(const struct stream *s)
 {
-    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track", (json_int_t)s->key.track,
-                     "layer", (int)s->key.layer, "incarnation", (json_int_t)s->key.incarnation, "next_seq",
-                     (json_int_t)assembler_next_seq(s->assembler), "next_segment", (int)s->next_segment, "decodable", s->decodable, "ended", s->ended,
-                     "dark_packets", (json_int_t)s->dark_packets, "dark_from_seq", (json_int_t)s->dark_from_seq, "dark_from_us",
-                     (json_int_t)s->dark_from_us, "endpoint", s->meta.endpoint, "number", (json_int_t)s->meta.number, "kind",
-                     s->meta.kind, "codec", codec_name(s->meta.codec), "channels", (int)s->meta.channels);
+    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track",
+                     (json_int_t)s->key.track, "layer", (int)s->key.layer, "incarnation", (json_int_t)s->key.incarnation,
+                     "next_seq", (json_int_t)assembler_next_seq(s->assembler), "next_segment", (int)s->next_segment,
+                     "decodable", s->decodable, "ended", s->ended, "dark_packets", (json_int_t)s->dark_packets,
+                     "dark_from_seq", (json_int_t)s->dark_from_seq, "dark_from_us", (json_int_t)s->dark_from_us, "endpoint",
+                     s->meta.endpoint, "number", (json_int_t)s->meta.number, "kind", s->meta.kind, "codec",
+                     codec_name(s->meta.codec), "channels", (int)s->meta.channels);
 }
 
 int stream_from_json(const json_t *o, uint64_t birth, struct stream **ret)
 {
     json_int_t track, incarnation, next_seq, dark_packets, dark_from_seq, dark_from_us;
     int layer, next_segment, decodable, ended;
-    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I}", "track", &track, "layer", &layer, "incarnation",
-                    &incarnation, "next_seq", &next_seq, "next_segment", &next_segment, "decodable", &decodable, "ended", &ended, "dark_packets",
-                    &dark_packets, "dark_from_seq", &dark_from_seq, "dark_from_us", &dark_from_us) < 0 ||
+    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I}", "track", &track, "layer", &layer,
+                    "incarnation", &incarnation, "next_seq", &next_seq, "next_segment", &next_segment, "decodable",
+                    &decodable, "ended", &ended, "dark_packets", &dark_packets, "dark_from_seq", &dark_from_seq,
+                    "dark_from_us", &dark_from_us) < 0 ||
         layer < 0 || layer >= STREAM_LAYERS)
         return ERR_MALFORMED;
     struct stream_key key = {

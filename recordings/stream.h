@@ -42,20 +42,20 @@ struct stream {
     struct stream_key key;
     struct stream_meta meta;
     struct assembler *assembler;
-    struct segment *segment;       /* NULL: none open */
+    struct segment *segment; /* NULL: none open */
     unsigned next_segment;
-    bool decodable;                /* a keyframe was seen in this incarnation */
-    uint64_t dark_packets;         /* packets of frames before it */
+    bool decodable;        /* a keyframe was seen in this incarnation */
+    uint64_t dark_packets; /* packets of frames before it */
     uint64_t dark_from_seq;
     int64_t dark_from_us;
-    bool wants_keyframe;           /* something before the next keyframe is missing */
+    bool wants_keyframe; /* something before the next keyframe is missing */
     int64_t asked_us;
-    bool holds;                    /* `held` could not be written yet: no file could be made for it */
+    bool holds; /* `held` could not be written yet: no file could be made for it */
     struct assembled held;
-    bool ended;                    /* FEED_END: nothing comes for now */
-    uint64_t end_position;         /* of that record's end */
-    uint64_t gap_serial;           /* the feed's, as of our last packet */
-    int64_t active_us;             /* when the last packet came */
+    bool ended;            /* FEED_END: nothing comes for now */
+    uint64_t end_position; /* of that record's end */
+    uint64_t gap_serial;   /* the feed's, as of our last packet */
+    int64_t active_us;     /* when the last packet came */
 };
 
 /* `first_seq` 0: a stream that begins now. ERR_NOMEM. */

@@ -70,9 +70,12 @@ static void take_leave(struct fold *f, uint32_t number)
 static int add_scene(struct fold *f, int64_t at_us)
 {
     struct timeline *t = f->t;
-    struct timeline_scene s = {
-        .from_us = at_us, .stage = f->spotlight ? f->spotlight : f->floor ? f->floor : f->chair, .screen = f->screen,
-        .screen_us = f->screen_us};
+    struct timeline_scene s = {.from_us = at_us,
+                               .stage = f->spotlight ? f->spotlight
+                                        : f->floor   ? f->floor
+                                                     : f->chair,
+                               .screen = f->screen,
+                               .screen_us = f->screen_us};
     struct timeline_scene *last = t->n_scenes ? &t->scenes[t->n_scenes - 1] : NULL;
     if (last && last->stage == s.stage && last->screen == s.screen)
         return 0;

@@ -1,9 +1,9 @@
 /* Timeline: what the programme shows at each moment, folded from events.jsonl. Pure (reads text, no clock).
  *
- * Stage: the spotlighted endpoint, else the floor holder, else the chair. Screen: the endpoint whose screen is shown. Spans: from
- * `recording` on to off; without such an event from `opened` to `closed`. Chapters: one for each time the floor was held, within
- * the spans, the same holder twice in a row being one. Programme time 0 is the beginning of the first span; between spans nothing
- * passes.
+ * Stage: the spotlighted endpoint, else the floor holder, else the chair. Screen: the endpoint whose screen is shown. Spans:
+ * from `recording` on to off; without such an event from `opened` to `closed`. Chapters: one for each time the floor was
+ * held, within the spans, the same holder twice in a row being one. Programme time 0 is the beginning of the first span;
+ * between spans nothing passes.
  *
  * Times: session µs (CLOCK_MONOTONIC of the recording machine) unless a name says otherwise. Thread: any. */
 #pragma once
@@ -20,7 +20,7 @@ struct timeline_endpoint {
 };
 
 struct timeline_scene {
-    int64_t from_us; /* until the next scene */
+    int64_t from_us;        /* until the next scene */
     uint32_t stage, screen; /* endpoint numbers, 0: nobody */
     int64_t screen_us;      /* since when this screen is shown */
 };

@@ -14,8 +14,8 @@ static int parse_line(const json_t *o, struct tracklist_segment *ret)
     const char *file, *codec;
     json_int_t track, base_us;
     int layer, channels = 1;
-    if (json_unpack((json_t *)o, "{s:s, s:I, s:s, s:i, s:I, s?i}", "file", &file, "track", &track, "codec", &codec, "layer", &layer,
-                    "base_us", &base_us, "channels", &channels) < 0)
+    if (json_unpack((json_t *)o, "{s:s, s:I, s:s, s:i, s:I, s?i}", "file", &file, "track", &track, "codec", &codec, "layer",
+                    &layer, "base_us", &base_us, "channels", &channels) < 0)
         return ERR_MALFORMED;
     struct tracklist_segment s = {.track = (uint32_t)track,
                                   .layer = (unsigned)layer,

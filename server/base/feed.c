@@ -64,8 +64,8 @@ struct feed_map {
 
 struct feed_writer {
     struct feed_map map;
-    uint64_t head, ack;   /* our own head; the newest acknowledgement that made sense */
-    uint64_t flushed;     /* head at the last flush that owed the reader nothing */
+    uint64_t head, ack; /* our own head; the newest acknowledgement that made sense */
+    uint64_t flushed;   /* head at the last flush that owed the reader nothing */
     int64_t last_wake_us, due_us;
     int wake_fd;
 };

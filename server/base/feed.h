@@ -34,9 +34,9 @@ enum feed_kind {
     FEED_RATES = 3, /* body: three big-endian uint32, bits/s of layers 0…2 of the track (0: not alive), once a
                        second and when a layer begins or ends */
     FEED_GAP = 4,   /* body: big-endian uint64, records dropped here because the ring was full */
-    FEED_END = 5,   /* the track is not written here any more, for now: its sender left, was muted, is off the stage, or recording
-                       is off. Empty body. Packets of the same incarnation may follow later; the sequence numbers in between
-                       are then no loss. (A missing END makes the recorder count them as lost.) */
+    FEED_END = 5,   /* the track is not written here any more, for now: its sender left, was muted, is off the stage, or
+                       recording   is off. Empty body. Packets of the same incarnation may follow later; the sequence numbers in
+                       between   are then no loss. (A missing END makes the recorder count them as lost.) */
 };
 
 /* FEED_META body: {"endpoint":"…","number":7,"kind":"microphone|camera|screen","codec":"opus|VP8|VP9|H264","clock":48000,
@@ -115,6 +115,7 @@ void feed_skip(struct feed_reader *r);
 void feed_want(struct feed_reader *r, unsigned cell, uint32_t layers);
 void feed_request_keyframe(struct feed_reader *r, unsigned cell);
 
-/* Before waiting on `wake_fd`: true when the ring is empty and the writer will wake us; false when a record came meanwhile. */
+/* Before waiting on `wake_fd`: true when the ring is empty and the writer will wake us; false when a record came meanwhile.
+ */
 bool feed_sleep(struct feed_reader *r);
 void feed_wake(struct feed_reader *r);

@@ -17,16 +17,16 @@
 #define LINK_TEXT_MAX 256
 
 enum link_kind {
-    /* supervisor → any child, first message. a = the child's index, b = generation (rises over restarts of the supervisor too:
-     * seconds since 1970 at the first start). fds: heartbeat memfd (one page of _Atomic uint64_t; the child bumps cell `c`
-     * every 100 ms). */
+    /* supervisor → any child, first message. a = the child's index, b = generation (rises over restarts of the supervisor
+     * too: seconds since 1970 at the first start). fds: heartbeat memfd (one page of _Atomic uint64_t; the child bumps cell
+     * `c` every 100 ms). */
     LINK_START = 1,
     LINK_STOP = 2,  /* supervisor → child: finish your files and exit */
     LINK_READY = 3, /* child → supervisor: serving */
 
     /* supervisor → giaoband. */
-    LINK_LISTENERS = 10,   /* a = number of TLS listeners, b = number of plain ones (127.0.0.1 and [::1]); fds in that order */
-    LINK_WORKER = 11,      /* a = worker index, b = its generation; fds: a new socketpair's end (wish protocol) */
+    LINK_LISTENERS = 10, /* a = number of TLS listeners, b = number of plain ones (127.0.0.1 and [::1]); fds in that order */
+    LINK_WORKER = 11,    /* a = worker index, b = its generation; fds: a new socketpair's end (wish protocol) */
     LINK_WORKER_GONE = 12, /* a = worker index, b = its generation, c = the signal or exit status */
     LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted, 2 finished after LINK_RECORD_STOP, 3 given up after
                               it; b = restarts so far; text = briefing id */
@@ -37,12 +37,12 @@ enum link_kind {
     /* giaoband → supervisor. */
     LINK_RECORD = 20,      /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>) */
     LINK_RECORD_STOP = 21, /* the briefing is closed: the recorder drains its feeds, writes the manifest and exits */
-    LINK_FEED = 22,        /* keep this feed: a = feed id, b = the worker that writes, text = briefing id. c = 0: give it to the
-                              recorder of that briefing (the same message goes on to the recorder, after each start); fds: data,
-                              tail. c > 0: a mirror read by worker c − 1, only kept for control; fds: data, tail, wake. */
-    LINK_COMPOSE = 23,     /* run a composer; text = "<briefing id> <mp4|webm>" */
+    LINK_FEED = 22,    /* keep this feed: a = feed id, b = the worker that writes, text = briefing id. c = 0: give it to the
+                          recorder of that briefing (the same message goes on to the recorder, after each start); fds: data,
+                          tail. c > 0: a mirror read by worker c − 1, only kept for control; fds: data, tail, wake. */
+    LINK_COMPOSE = 23, /* run a composer; text = "<briefing id> <mp4|webm>" */
 
-    LINK_FEED_DROP = 24,   /* a = feed id: keep it no longer */
+    LINK_FEED_DROP = 24, /* a = feed id: keep it no longer */
 
     /* supervisor → giaoban-media. */
     LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =

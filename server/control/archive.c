@@ -207,10 +207,10 @@ static json_t *gaps_of(struct control *c, const char *briefing)
         int64_t from_us = programme_us(&spans, json_integer_value(json_object_get(g, "from_us")));
         int64_t to_us = programme_us(&spans, json_integer_value(json_object_get(g, "to_us")));
         if (to_us > from_us)
-            json_array_append_new(list, json_pack("{s:O*, s:O*, s:I, s:I, s:O*, s:O*}", "track", json_object_get(g, "track"), "layer",
-                                                  json_object_get(g, "layer"), "from_us", (json_int_t)from_us, "to_us",
-                                                  (json_int_t)to_us, "packets", json_object_get(g, "packets"), "reason",
-                                                  json_object_get(g, "reason")));
+            json_array_append_new(list, json_pack("{s:O*, s:O*, s:I, s:I, s:O*, s:O*}", "track", json_object_get(g, "track"),
+                                                  "layer", json_object_get(g, "layer"), "from_us", (json_int_t)from_us,
+                                                  "to_us", (json_int_t)to_us, "packets", json_object_get(g, "packets"),
+                                                  "reason", json_object_get(g, "reason")));
     }
     json_decref(lines);
     return list;

@@ -41,8 +41,8 @@ static bool doubtful(const struct rewrite *r, uint32_t ts, int64_t now_us)
     return off > REWRITE_OFF_US || off < -REWRITE_OFF_US;
 }
 
-/* A picture whose time has been sent already is most often the same picture in another layer: a millisecond tells them apart, and
- * the slot does not run ahead of its line by a frame at every change of layer. */
+/* A picture whose time has been sent already is most often the same picture in another layer: a millisecond tells them
+ * apart, and the slot does not run ahead of its line by a frame at every change of layer. */
 static uint32_t step_ticks(const struct rewrite *r, uint32_t out)
 {
     bool same_picture = r->clock_hz == 90000 && ts_diff(r->newest_ts, out) < (int32_t)(r->clock_hz / 100);

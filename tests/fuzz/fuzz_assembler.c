@@ -1,5 +1,5 @@
-/* Packets of a hostile sender to the recorder: first byte the codec, then per packet number step, flags, length, payload. Every
- * number ends in one frame or hole, in order; nothing crashes. */
+/* Packets of a hostile sender to the recorder: first byte the codec, then per packet number step, flags, length, payload.
+ * Every number ends in one frame or hole, in order; nothing crashes. */
 #include "recordings/assembler.h"
 
 #include <stdint.h>
@@ -36,8 +36,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         size_t n = bytes[at + 2];
         at += 3;
         n = n < len - at ? n : len - at;
-        struct assembler_packet p = {.ext_seq = seq, .session_us = now_us, .ts = flags >> 2, .marker = flags & 1,
-                                     .payload = bytes + at, .payload_len = n, .position = at};
+        struct assembler_packet p = {.ext_seq = seq,
+                                     .session_us = now_us,
+                                     .ts = flags >> 2,
+                                     .marker = flags & 1,
+                                     .payload = bytes + at,
+                                     .payload_len = n,
+                                     .position = at};
         assembler_input(a, &p, now_us);
         at += n;
         now_us += flags & 2 ? 700000 : 1000;

@@ -1,5 +1,6 @@
-/* A writer and a reader that lie: the input becomes ring, head and tail, and a second thread goes on rewriting the ring while
- * the reader reads. The reader may refuse, never crash or hand out a record beyond its buffer; the writer never leaves its ring. */
+/* A writer and a reader that lie: the input becomes ring, head and tail, and a second thread goes on rewriting the ring
+ * while the reader reads. The reader may refuse, never crash or hand out a record beyond its buffer; the writer never leaves
+ * its ring. */
 #include "base/err.h"
 #include "base/feed.h"
 

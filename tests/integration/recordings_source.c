@@ -62,8 +62,9 @@ static GstBuffer *raw_picture(struct picture *p, unsigned n)
 
 static void make_pictures(struct room *r, const char *name, unsigned seconds)
 {
-    GstCaps *caps = gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, "I420", "width", G_TYPE_INT, ROOM_WIDTH, "height",
-                                        G_TYPE_INT, ROOM_HEIGHT, "framerate", GST_TYPE_FRACTION, ROOM_FPS, 1, NULL);
+    GstCaps *caps =
+        gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, "I420", "width", G_TYPE_INT, ROOM_WIDTH, "height",
+                            G_TYPE_INT, ROOM_HEIGHT, "framerate", GST_TYPE_FRACTION, ROOM_FPS, 1, NULL);
     struct element *encoder;
     struct picture *p = picture_new(ROOM_WIDTH, ROOM_HEIGHT, ROOM_FPS, r->source, name);
     r->pictures = calloc(seconds * ROOM_FPS, sizeof *r->pictures);
@@ -105,8 +106,12 @@ static void make_sounds(struct room *r, unsigned seconds)
 
 void room_make(struct room *r, unsigned source, uint32_t number, const char *name, unsigned seconds)
 {
-    *r = (struct room){.source = source, .number = number, .endpoint = name, .picture_seq = 0x10000 + 65000,
-                       .sound_seq = 0x10000 + 100, .incarnation = 1};
+    *r = (struct room){.source = source,
+                       .number = number,
+                       .endpoint = name,
+                       .picture_seq = 0x10000 + 65000,
+                       .sound_seq = 0x10000 + 100,
+                       .incarnation = 1};
     make_pictures(r, name, seconds);
     make_sounds(r, seconds);
 }
@@ -146,16 +151,19 @@ static uint32_t picture_track(const struct room *r)
 void worker_meta(struct worker *w, const struct room *r)
 {
     char text[300];
-    struct feed_record rec = {.kind = FEED_META, .track = picture_track(r), .incarnation = r->incarnation, .session_us = w->base_us};
-    rec.len = (uint16_t)snprintf(text, sizeof text,
-                                 "{\"endpoint\":\"%s\",\"number\":%u,\"kind\":\"%s\",\"codec\":\"VP8\",\"clock\":90000,\"layers\":1}",
-                                 r->endpoint, r->number, r->is_screen ? "screen" : "camera");
+    struct feed_record rec = {
+        .kind = FEED_META, .track = picture_track(r), .incarnation = r->incarnation, .session_us = w->base_us};
+    rec.len = (uint16_t)snprintf(
+        text, sizeof text,
+        "{\"endpoint\":\"%s\",\"number\":%u,\"kind\":\"%s\",\"codec\":\"VP8\",\"clock\":90000,\"layers\":1}", r->endpoint,
+        r->number, r->is_screen ? "screen" : "camera");
     must(feed_write(w->feed, &rec, text) == 0, "feed is full");
     rec.track = r->number * 4 + 1;
-    rec.len = (uint16_t)snprintf(text, sizeof text,
-                                 "{\"endpoint\":\"%s\",\"number\":%u,\"kind\":\"microphone\",\"codec\":\"opus\",\"clock\":48000,"
-                                 "\"channels\":1,\"layers\":1}",
-                                 r->endpoint, r->number);
+    rec.len =
+        (uint16_t)snprintf(text, sizeof text,
+                           "{\"endpoint\":\"%s\",\"number\":%u,\"kind\":\"microphone\",\"codec\":\"opus\",\"clock\":48000,"
+                           "\"channels\":1,\"layers\":1}",
+                           r->endpoint, r->number);
     must(r->is_screen || feed_write(w->feed, &rec, text) == 0, "feed is full");
 }
 
@@ -167,7 +175,8 @@ static bool is_lost(const struct worker *w, uint32_t track, uint64_t seq)
     return false;
 }
 
-static void send_packet(struct worker *w, struct feed_record *rec, uint32_t ts, bool marker, const uint8_t *payload, size_t len)
+static void send_packet(struct worker *w, struct feed_record *rec, uint32_t ts, bool marker, const uint8_t *payload,
+                        size_t len)
 {
     uint8_t packet[FEED_BODY_MAX] = {0x80, (uint8_t)(marker ? 0xe0 : 0x60)};
     put_u16(packet + 2, (uint16_t)rec->ext_seq);
@@ -182,8 +191,11 @@ static void send_packet(struct worker *w, struct feed_record *rec, uint32_t ts, 
 static void send_picture(struct worker *w, struct room *r, unsigned n)
 {
     const struct room_frame *f = &r->pictures[n];
-    struct feed_record rec = {.kind = FEED_RTP, .flags = f->keyframe ? FEED_FLAG_KEYFRAME : 0, .track = picture_track(r),
-                              .incarnation = r->incarnation, .session_us = w->base_us + (int64_t)n * 1000000 / ROOM_FPS};
+    struct feed_record rec = {.kind = FEED_RTP,
+                              .flags = f->keyframe ? FEED_FLAG_KEYFRAME : 0,
+                              .track = picture_track(r),
+                              .incarnation = r->incarnation,
+                              .session_us = w->base_us + (int64_t)n * 1000000 / ROOM_FPS};
     for (size_t at = 0; at < f->len;) {
         uint8_t payload[PACKET_MAX + VP8_DESCRIPTOR];
         size_t len = f->len - at < PACKET_MAX ? f->len - at : PACKET_MAX;
@@ -197,8 +209,12 @@ static void send_picture(struct worker *w, struct room *r, unsigned n)
 
 static void send_sound(struct worker *w, struct room *r, unsigned n)
 {
-    struct feed_record rec = {.kind = FEED_RTP, .flags = 0x80, .track = r->number * 4 + 1, .incarnation = r->incarnation,
-                              .session_us = w->base_us + (int64_t)n * 20000, .ext_seq = r->sound_seq++};
+    struct feed_record rec = {.kind = FEED_RTP,
+                              .flags = 0x80,
+                              .track = r->number * 4 + 1,
+                              .incarnation = r->incarnation,
+                              .session_us = w->base_us + (int64_t)n * 20000,
+                              .ext_seq = r->sound_seq++};
     send_packet(w, &rec, n * SOUND_SAMPLES, false, r->sounds[n].bytes, r->sounds[n].len);
 }
 

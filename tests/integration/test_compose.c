@@ -1,5 +1,5 @@
-/* From feeds to the programme: recorded by the recorder program (killed once on the way), composed by the composer, decoded and
- * looked at here. Rooms send one keyframe, at their start. */
+/* From feeds to the programme: recorded by the recorder program (killed once on the way), composed by the composer, decoded
+ * and looked at here. Rooms send one keyframe, at their start. */
 #include "recordings_source.h"
 
 #include "recordings/check.h"
@@ -52,7 +52,8 @@ static void write_events(void)
     snprintf(path, sizeof path, "%s/events.jsonl", dir);
     FILE *out = fopen(path, "we");
     assert_non_null(out);
-    fprintf(out, "{\"briefing\":{\"id\":\"b1\",\"title\":\"Giao ban tuần 47\",\"units\":{\"u-a\":{\"name\":\"UBND huyện Quan Hóa\",\"short\":"
+    fprintf(out, "{\"briefing\":{\"id\":\"b1\",\"title\":\"Giao ban tuần 47\",\"units\":{\"u-a\":{\"name\":\"UBND huyện "
+                 "Quan Hóa\",\"short\":"
                  "\"Quan Hóa\"}}}}\n");
     static const struct {
         int at_s;
@@ -241,8 +242,8 @@ static void assert_lips_match(const char *file)
     double start_ms = 999, end_ms = 999;
     assert_int_equal(check_skew(&r, 0, 5000000, &start_ms), 0);
     assert_int_equal(check_skew(&r, 13000000, 16000000, &end_ms), 0);
-    printf("%s: skew at start %.1f ms, at end %.1f ms, flashes %zu, beeps %zu, seconds %.3f\n", file, start_ms, end_ms, r.n_flashes,
-           r.n_beeps, (double)r.end_us / 1e6);
+    printf("%s: skew at start %.1f ms, at end %.1f ms, flashes %zu, beeps %zu, seconds %.3f\n", file, start_ms, end_ms,
+           r.n_flashes, r.n_beeps, (double)r.end_us / 1e6);
     assert_true(fabs(start_ms) <= 60 && fabs(end_ms) <= 60);
     assert_true(r.n_beeps >= SECONDS - 1 && r.n_flashes >= SECONDS - 4);
     assert_true(llabs(r.end_us - SECONDS * 1000000) < 100000);
@@ -266,8 +267,8 @@ static void assert_manifest_has(const char *name)
     json_t *m = load("manifest.json"), *line;
     size_t i;
     bool found = false;
-    json_array_foreach (json_object_get(m, "files"), i, line)
-        found = found || strcmp(json_string_value(json_object_get(line, "name")), name) == 0;
+    json_array_foreach(json_object_get(m, "files"), i, line) found =
+        found || strcmp(json_string_value(json_object_get(line, "name")), name) == 0;
     json_decref(m);
     if (!found)
         fail_msg("%s is not in the manifest", name);
@@ -364,9 +365,10 @@ static void put(const char *where, const char *name, const char *text)
 static void broken_recordings_are_refused_with_a_reason(void **state)
 {
     char where[200];
-    static const char events[] = "{\"seq\":1,\"at_us\":1000000,\"event\":\"recording\",\"data\":{\"on\":true}}\n"
-                                 "{\"seq\":2,\"at_us\":2000000,\"event\":\"joined\",\"data\":{\"endpoint\":{\"number\":1,\"role\":\"chair\"}}}\n"
-                                 "{\"seq\":3,\"at_us\":3000000,\"event\":\"closed\",\"data\":{}}\n";
+    static const char events[] =
+        "{\"seq\":1,\"at_us\":1000000,\"event\":\"recording\",\"data\":{\"on\":true}}\n"
+        "{\"seq\":2,\"at_us\":2000000,\"event\":\"joined\",\"data\":{\"endpoint\":{\"number\":1,\"role\":\"chair\"}}}\n"
+        "{\"seq\":3,\"at_us\":3000000,\"event\":\"closed\",\"data\":{}}\n";
     static const char line[] = "{\"file\":\"%s\",\"track\":6,\"codec\":\"VP8\",\"layer\":0,\"base_us\":1000000}\n";
     char text[300];
     make_dir(where, sizeof where);
@@ -382,16 +384,18 @@ static void broken_recordings_are_refused_with_a_reason(void **state)
     assert_fails(where, "tracks.jsonl, line 1");
     snprintf(text, sizeof text, line, "track-6-1-0-0.mkv");
     put(where, "tracks.jsonl", text);
-    put(where, "track-6-1-0-0.mkv", "garbage, as long as a demuxer needs to be sure of it: 0123456789 0123456789 0123456789");
+    put(where, "track-6-1-0-0.mkv",
+        "garbage, as long as a demuxer needs to be sure of it: 0123456789 0123456789 0123456789");
     char garbage[70000];
     memset(garbage, 'x', sizeof garbage - 1);
     garbage[sizeof garbage - 1] = '\0';
     put(where, "track-6-1-0-0.mkv", garbage);
     snprintf(text, sizeof text, line, "track-6-1-0-0.mkv");
     strcat(text, "\n");
-    put(where, "events.jsonl", "{\"at_us\":1000000,\"event\":\"recording\",\"data\":{\"on\":true}}\n"
-                               "{\"at_us\":1000000,\"event\":\"joined\",\"data\":{\"endpoint\":{\"number\":1,\"role\":\"chair\"}}}\n"
-                               "{\"at_us\":3000000,\"event\":\"closed\",\"data\":{}}\n");
+    put(where, "events.jsonl",
+        "{\"at_us\":1000000,\"event\":\"recording\",\"data\":{\"on\":true}}\n"
+        "{\"at_us\":1000000,\"event\":\"joined\",\"data\":{\"endpoint\":{\"number\":1,\"role\":\"chair\"}}}\n"
+        "{\"at_us\":3000000,\"event\":\"closed\",\"data\":{}}\n");
     assert_fails(where, "track-6-1-0-0.mkv");
     remove_dir(where);
 }

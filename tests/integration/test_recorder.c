@@ -75,7 +75,8 @@ static void assert_track_is(uint32_t track, const struct room_frame *frames, siz
     json_t *lines = lines_of("tracks.jsonl"), *line;
     int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     size_t i, at = 0;
-    json_array_foreach (lines, i, line) {
+    json_array_foreach(lines, i, line)
+    {
         if (json_integer_value(json_object_get(line, "track")) != track)
             continue;
         struct segment_reader *r;
@@ -125,7 +126,8 @@ static void assert_manifest_is_right(void)
     json_t *m = json_load_file(path, 0, NULL), *line;
     size_t i, tracks = 0;
     assert_non_null(m);
-    json_array_foreach (json_object_get(m, "files"), i, line) {
+    json_array_foreach(json_object_get(m, "files"), i, line)
+    {
         const char *name = json_string_value(json_object_get(line, "name"));
         unsigned char sum[crypto_hash_sha256_BYTES];
         char hex[sizeof sum * 2 + 1];
@@ -140,7 +142,8 @@ static void assert_manifest_is_right(void)
         close(fd);
         crypto_hash_sha256(sum, bytes, (unsigned long long)st.st_size);
         free(bytes);
-        assert_string_equal(sodium_bin2hex(hex, sizeof hex, sum, sizeof sum), json_string_value(json_object_get(line, "sha256")));
+        assert_string_equal(sodium_bin2hex(hex, sizeof hex, sum, sizeof sum),
+                            json_string_value(json_object_get(line, "sha256")));
         tracks += strncmp(name, "track-", 6) == 0;
     }
     assert_int_equal(tracks, json_array_size(json_object_get(m, "segments")));
@@ -237,7 +240,8 @@ static void losses_are_in_the_ledger_to_the_packet(void **state)
     for (int i = 0; i < 2; i++) {
         size_t k;
         bool found = false;
-        json_array_foreach (ledger, k, line) {
+        json_array_foreach(ledger, k, line)
+        {
             if (json_integer_value(json_object_get(line, "track")) != losses[i].track)
                 continue;
             int64_t first = (int64_t)(losses[i].from - 0x10000 - 100), last = (int64_t)(losses[i].to - 0x10000 - 100);
@@ -356,7 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(losses_are_in_the_ledger_to_the_packet, fresh, drop),
         cmocka_unit_test_setup_teardown(a_stopped_recorder_loses_the_newest_and_the_ledger_knows, fresh, drop),
         cmocka_unit_test_setup_teardown(a_pause_is_not_in_the_ledger, fresh, drop),
-        cmocka_unit_test_setup_teardown(a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_told, fresh, drop),
+        cmocka_unit_test_setup_teardown(a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_told, fresh,
+                                        drop),
     };
     char why[200];
     if (gst_setup(why, sizeof why)) {

@@ -63,21 +63,44 @@ static void packets_become_frames_and_holes(void **state)
         {"reordered", {{1, 1, 'a'}, {4, 2, 'e'}, {2, 2, 's'}, {3, 2, 'm'}, {3, 2, 'm'}}, 0, false, "F1-1 F2-4 "},
         {"waits for a missing one", {{1, 1, 'a'}, {3, 2, 'e'}, {4, 3, 'a'}}, 999999, false, "F1-1 "},
         {"gives it up after a second, its frame with it",
-         {{1, 1, 'a'}, {2, 2, 's'}, {4, 2, 'e'}, {5, 3, 'a'}}, 1000000, false, "F1-1 H2-4/1lost F5-5 "},
+         {{1, 1, 'a'}, {2, 2, 's'}, {4, 2, 'e'}, {5, 3, 'a'}},
+         1000000,
+         false,
+         "F1-1 H2-4/1lost F5-5 "},
         {"a whole frame is missing", {{1, 1, 'a'}, {4, 3, 's'}, {5, 3, 'e'}}, 1000000, false, "F1-1 H2-3/2lost F4-5 "},
         {"the last packet of a frame is missing",
-         {{1, 1, 's'}, {2, 1, 'm'}, {4, 2, 'a'}}, 1000000, false, "H1-3/1lost F4-4 "},
+         {{1, 1, 's'}, {2, 1, 'm'}, {4, 2, 'a'}},
+         1000000,
+         false,
+         "H1-3/1lost F4-4 "},
         {"the first packet of a frame is missing",
-         {{1, 1, 'a'}, {3, 2, 'm'}, {4, 2, 'e'}, {5, 3, 'a'}}, 1000000, false, "F1-1 H2-4/1lost F5-5 "},
+         {{1, 1, 'a'}, {3, 2, 'm'}, {4, 2, 'e'}, {5, 3, 'a'}},
+         1000000,
+         false,
+         "F1-1 H2-4/1lost F5-5 "},
         {"no marker: the next time stamp ends the frame", {{1, 1, 's'}, {2, 1, 'm'}, {3, 2, 'a'}}, 0, false, "F1-2 F3-3 "},
-        {"padding is a number without content", {{1, 1, 'a'}, {2, 1, 'p'}, {3, 1, 'p'}, {4, 2, 'a'}}, 0, false, "F1-1 F4-4 "},
+        {"padding is a number without content",
+         {{1, 1, 'a'}, {2, 1, 'p'}, {3, 1, 'p'}, {4, 2, 'a'}},
+         0,
+         false,
+         "F1-1 F4-4 "},
         {"padding with the marker's number lost in a frame",
-         {{1, 1, 's'}, {2, 1, 'p'}, {3, 1, 'e'}, {4, 2, 'a'}}, 0, false, "F1-3 F4-4 "},
-        {"finish waits for nothing", {{1, 1, 'a'}, {3, 2, 'a'}, {4, 3, 's'}}, 0, true, "F1-1 H2-2/1lost F3-3 H4-4/0gave-up "},
+         {{1, 1, 's'}, {2, 1, 'p'}, {3, 1, 'e'}, {4, 2, 'a'}},
+         0,
+         false,
+         "F1-3 F4-4 "},
+        {"finish waits for nothing",
+         {{1, 1, 'a'}, {3, 2, 'a'}, {4, 3, 's'}},
+         0,
+         true,
+         "F1-1 H2-2/1lost F3-3 H4-4/0gave-up "},
         {"a continuation without a beginning", {{1, 1, 'm'}, {2, 1, 'e'}, {3, 2, 'a'}}, 0, false, "H1-2/0gave-up F3-3 "},
         {"continuations only are reported in pieces", {{1, 1, 'm'}, {2, 1, 'm'}}, 2000000, false, "H1-2/0gave-up "},
         {"wraps of 16 bits are nothing special",
-         {{65535, 1, 's'}, {65536, 1, 'm'}, {65537, 1, 'e'}, {65538, 2, 'a'}}, 0, false, "F65535-65537 F65538-65538 "},
+         {{65535, 1, 's'}, {65536, 1, 'm'}, {65537, 1, 'e'}, {65538, 2, 'a'}},
+         0,
+         false,
+         "F65535-65537 F65538-65538 "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct assembler *a;
@@ -143,8 +166,9 @@ static void a_gap_in_the_feed_gives_the_hole_its_reason(void **state)
 /* Cuts the stream at every packet, throws the assembler away, and lets a second one go on from its number and position. */
 static void a_successor_goes_on_where_the_first_one_stopped(void **state)
 {
-    static const struct step steps[] = {{1, 1, 'a'}, {2, 2, 's'}, {4, 2, 'e'}, {3, 2, 'm'}, {5, 3, 's'}, {7, 3, 'e'}, {8, 4, 'a'},
-                                        {9, 5, 's'}, {10, 5, 'e'}, {12, 7, 'm'}, {13, 7, 'e'}, {14, 8, 'a'}, {15, 9, 'p'}, {16, 9, 'a'}};
+    static const struct step steps[] = {{1, 1, 'a'},  {2, 2, 's'},  {4, 2, 'e'},  {3, 2, 'm'},  {5, 3, 's'},
+                                        {7, 3, 'e'},  {8, 4, 'a'},  {9, 5, 's'},  {10, 5, 'e'}, {12, 7, 'm'},
+                                        {13, 7, 'e'}, {14, 8, 'a'}, {15, 9, 'p'}, {16, 9, 'a'}};
     enum { N = sizeof steps / sizeof steps[0] };
     for (size_t cut = 1; cut < N; cut++) {
         struct assembler *a;
@@ -222,14 +246,15 @@ static void h264_becomes_length_prefixed_units_with_parameter_sets_kept(void **s
     assert_int_equal(depacket_add(&d, fu1, sizeof fu1), 0);
     assert_int_equal(depacket_add(&d, fu2, sizeof fu2), 0);
     assert_int_equal(depacket_add(&d, fu3, sizeof fu3), 0);
-    static const uint8_t whole[] = {0, 0, 0, 5, 0x67, 0x42, 0xe0, 0x1f, 0x8d, 0, 0, 0, 3, 0x68, 0xce, 0x3c,
-                                    0, 0, 0, 7, 0x65, 1, 2, 3, 4, 5, 6};
+    static const uint8_t whole[] = {0,    0,    0, 5, 0x67, 0x42, 0xe0, 0x1f, 0x8d, 0, 0, 0, 3, 0x68,
+                                    0xce, 0x3c, 0, 0, 0,    7,    0x65, 1,    2,    3, 4, 5, 6};
     assert_int_equal(d.len, sizeof whole);
     assert_memory_equal(d.bytes, whole, sizeof whole);
     assert_true(d.keyframe && d.parameters_changed);
     uint8_t avcc[64];
     size_t len;
-    static const uint8_t record[] = {1, 0x42, 0xe0, 0x1f, 0xff, 0xe1, 0, 5, 0x67, 0x42, 0xe0, 0x1f, 0x8d, 1, 0, 3, 0x68, 0xce, 0x3c};
+    static const uint8_t record[] = {1,    0x42, 0xe0, 0x1f, 0xff, 0xe1, 0,    5,    0x67, 0x42,
+                                     0xe0, 0x1f, 0x8d, 1,    0,    3,    0x68, 0xce, 0x3c};
     assert_int_equal(depacket_avcc(&d, avcc, sizeof avcc, &len), 0);
     assert_int_equal(len, sizeof record);
     assert_memory_equal(avcc, record, sizeof record);
@@ -250,11 +275,12 @@ static void vp9_descriptors_are_measured(void **state)
         bool start, inter;
         int err;
     } rows[] = {
-        {{0x8c, 0x05, 0xaa}, 3, 2, true, false, 0},                           /* I B E, 7 bits */
-        {{0x88, 0x85, 0x01, 0xaa}, 4, 3, true, false, 0},                     /* 15 bits */
-        {{0xe8, 0x81, 0x02, 0x20, 0x07, 0xaa}, 6, 5, true, true, 0},          /* P, layers, TL0PICIDX */
-        {{0xd8, 0x81, 0x02, 0x03, 0x05, 0x04, 0xaa}, 7, 6, true, true, 0},    /* flexible: three references */
-        {{0x8a, 0x05, 0x18, 1, 2, 3, 4, 1, 0x04, 9, 0xaa}, 11, 10, true, false, 0}, /* V: size, one picture with one reference */
+        {{0x8c, 0x05, 0xaa}, 3, 2, true, false, 0},                                 /* I B E, 7 bits */
+        {{0x88, 0x85, 0x01, 0xaa}, 4, 3, true, false, 0},                           /* 15 bits */
+        {{0xe8, 0x81, 0x02, 0x20, 0x07, 0xaa}, 6, 5, true, true, 0},                /* P, layers, TL0PICIDX */
+        {{0xd8, 0x81, 0x02, 0x03, 0x05, 0x04, 0xaa}, 7, 6, true, true, 0},          /* flexible: three references */
+        {{0x8a, 0x05, 0x18, 1, 2, 3, 4, 1, 0x04, 9, 0xaa}, 11, 10, true, false, 0}, /* V: size, one picture with one
+                                                                                       reference */
         {{0x8c, 0x05}, 2, 0, false, false, ERR_TRUNCATED},
         {{0x8a, 0x05, 0xf8, 1, 2}, 5, 0, false, false, ERR_TRUNCATED},
     };

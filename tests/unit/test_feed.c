@@ -65,8 +65,12 @@ static int write_numbered(struct feed_writer *w, uint64_t seq)
 {
     uint8_t body[FEED_BODY_MAX];
     fill_body(seq, body);
-    struct feed_record rec = {
-        .len = (uint16_t)body_len(seq), .kind = FEED_RTP, .track = 29, .incarnation = 2, .ext_seq = seq, .session_us = (int64_t)seq};
+    struct feed_record rec = {.len = (uint16_t)body_len(seq),
+                              .kind = FEED_RTP,
+                              .track = 29,
+                              .incarnation = 2,
+                              .ext_seq = seq,
+                              .session_us = (int64_t)seq};
     return feed_write(w, &rec, body);
 }
 

@@ -11,11 +11,13 @@
 #include <cmocka.h>
 
 #define S 1000000ll
-#define HEAD "{\"briefing\":{\"id\":\"b\",\"title\":\"T\",\"units\":{\"u7\":{\"name\":\"UBND huyện Quan Hóa\",\"short\":\"Quan Hóa\"}}}}\n"
+#define HEAD                                                                                                                \
+    "{\"briefing\":{\"id\":\"b\",\"title\":\"T\",\"units\":{\"u7\":{\"name\":\"UBND huyện Quan Hóa\",\"short\":\"Quan "  \
+    "Hóa\"}}}}\n"
 #define E(at, event, data) "{\"seq\":1,\"at_us\":" #at "000000,\"event\":\"" event "\",\"data\":" data "}\n"
-#define JOINS                                                                                                          \
-    E(1, "joined", "{\"endpoint\":{\"number\":1,\"unit\":\"u1\",\"unit_short\":\"Chủ tọa\",\"role\":\"chair\"}}")      \
-    E(1, "joined", "{\"endpoint\":{\"number\":7,\"unit\":\"u7\",\"role\":\"delegate\"}}")                              \
+#define JOINS                                                                                                               \
+    E(1, "joined", "{\"endpoint\":{\"number\":1,\"unit\":\"u1\",\"unit_short\":\"Chủ tọa\",\"role\":\"chair\"}}")           \
+    E(1, "joined", "{\"endpoint\":{\"number\":7,\"unit\":\"u7\",\"role\":\"delegate\"}}")                                   \
     E(1, "joined", "{\"endpoint\":{\"number\":9,\"unit\":\"u9\",\"unit_short\":\"Mường Lát\",\"role\":\"delegate\"}}")
 
 static struct timeline read_well(const char *text, int64_t end_us)
@@ -32,11 +34,12 @@ static void the_stage_is_the_spotlight_else_the_floor_else_the_chair(void **stat
     struct timeline t = read_well(HEAD JOINS E(10, "recording", "{\"on\":true}") E(12, "floor-granted", "{\"number\":7}")
                                       E(14, "spotlighted", "{\"number\":9}") E(16, "floor-granted", "{\"number\":1}")
                                           E(18, "spotlighted", "{\"number\":0}") E(20, "floor-revoked", "{\"number\":1}")
-                                              E(21, "screen-shown", "{\"number\":9}") E(30, "closed", "{}"), 0);
+                                              E(21, "screen-shown", "{\"number\":9}") E(30, "closed", "{}"),
+                                  0);
     static const struct {
         int64_t at_us;
         uint32_t stage, screen;
-    } rows[] = {{0, 0, 0},      {1 * S, 1, 0},  {11 * S, 1, 0}, {12 * S, 7, 0}, {13 * S, 7, 0},       {14 * S, 9, 0},
+    } rows[] = {{0, 0, 0},      {1 * S, 1, 0},  {11 * S, 1, 0}, {12 * S, 7, 0}, {13 * S, 7, 0},     {14 * S, 9, 0},
                 {17 * S, 9, 0}, {18 * S, 1, 0}, {20 * S, 1, 0}, {21 * S, 1, 9}, {21 * S - 1, 1, 0}, {99 * S, 1, 9}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(timeline_scene_at(&t, rows[i].at_us)->stage, rows[i].stage);
@@ -51,7 +54,8 @@ static void the_stage_is_the_spotlight_else_the_floor_else_the_chair(void **stat
 static void a_chair_that_leaves_is_followed_by_another_chair(void **state)
 {
     struct timeline t = read_well(HEAD JOINS E(2, "joined", "{\"endpoint\":{\"number\":4,\"role\":\"chair\"}}")
-                                      E(3, "recording", "{\"on\":true}") E(5, "left", "{\"number\":1}") E(9, "closed", "{}"), 0);
+                                      E(3, "recording", "{\"on\":true}") E(5, "left", "{\"number\":1}") E(9, "closed", "{}"),
+                                  0);
     assert_int_equal(timeline_scene_at(&t, 4 * S)->stage, 1);
     assert_int_equal(timeline_scene_at(&t, 6 * S)->stage, 4);
     timeline_clear(&t);
@@ -60,13 +64,15 @@ static void a_chair_that_leaves_is_followed_by_another_chair(void **state)
 static void chapters_are_turns_of_the_floor_in_programme_time(void **state)
 {
     /* Recording is off from 20 to 26: a turn across it is one chapter, one inside it is none. */
-    struct timeline t =
-        read_well(HEAD JOINS E(8, "floor-granted", "{\"number\":9}") E(10, "recording", "{\"on\":true}")
-                      E(12, "floor-granted", "{\"number\":7}") E(14, "floor-granted", "{\"number\":7}")
-                          E(18, "floor-revoked", "{\"number\":7}") E(19, "floor-granted", "{\"number\":9}")
-                              E(20, "recording", "{\"on\":false}") E(22, "floor-granted", "{\"number\":7}")
-                                  E(24, "floor-granted", "{\"number\":9}") E(26, "recording", "{\"on\":true}") E(30, "closed", "{}"), 0);
-    static const struct timeline_chapter expected[] = {{9, 0, 2 * S}, {7, 2 * S, 8 * S}, {9, 9 * S, 10 * S}, {9, 10 * S, 14 * S}};
+    struct timeline t = read_well(HEAD JOINS E(8, "floor-granted", "{\"number\":9}") E(10, "recording", "{\"on\":true}")
+                                      E(12, "floor-granted", "{\"number\":7}") E(14, "floor-granted", "{\"number\":7}")
+                                          E(18, "floor-revoked", "{\"number\":7}") E(19, "floor-granted", "{\"number\":9}")
+                                              E(20, "recording", "{\"on\":false}") E(22, "floor-granted", "{\"number\":7}")
+                                                  E(24, "floor-granted", "{\"number\":9}")
+                                                      E(26, "recording", "{\"on\":true}") E(30, "closed", "{}"),
+                                  0);
+    static const struct timeline_chapter expected[] = {
+        {9, 0, 2 * S}, {7, 2 * S, 8 * S}, {9, 9 * S, 10 * S}, {9, 10 * S, 14 * S}};
     assert_int_equal(t.n_spans, 2);
     assert_int_equal(timeline_duration_us(&t), 14 * S);
     assert_int_equal(t.n_chapters, 4);
@@ -109,7 +115,8 @@ static void what_makes_no_sense_is_refused_with_its_line(void **state)
     }
     /* Numbers outside the range are nobody. */
     struct timeline t = read_well(HEAD JOINS E(2, "recording", "{\"on\":true}") E(3, "floor-granted", "{\"number\":99999}")
-                                      E(4, "spotlighted", "{\"number\":-3}") E(9, "closed", "{}"), 0);
+                                      E(4, "spotlighted", "{\"number\":-3}") E(9, "closed", "{}"),
+                                  0);
     assert_int_equal(timeline_scene_at(&t, 5 * S)->stage, 1);
     assert_int_equal(t.n_chapters, 0);
     timeline_clear(&t);
