@@ -16,8 +16,9 @@
 #include <vpx/vp8cx.h>
 #include <vpx/vpx_encoder.h>
 
-#define CLIP_MAGIC "giaoban clip 3\n"
-enum { SOUND_SAMPLES = SOUND_RATE / 50, SOUND_MAX = 400, FPS_MAX = 60 };
+#define CLIP_MAGIC "giaoban clip 4\n"
+/* LEAD_IN: pictures of the loop's end that are encoded before its beginning, so that the first refers to the last. */
+enum { LEAD_IN = 12, SOUND_SAMPLES = SOUND_RATE / 50, SOUND_MAX = 400, FPS_MAX = 60 };
 
 struct entry {
     uint32_t offset, len;
@@ -51,7 +52,7 @@ static int sink_put(struct sink *s, const void *bytes, size_t len, struct entry 
     return 0;
 }
 
-static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, unsigned kbps)
+static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, unsigned kbps, int speed)
 {
     vpx_codec_enc_cfg_t cfg;
     if (vpx_codec_enc_config_default(vpx_codec_vp8_cx(), &cfg, 0))
@@ -69,7 +70,7 @@ static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, 
     cfg.kf_mode = VPX_KF_DISABLED;
     if (vpx_codec_enc_init(codec, vpx_codec_vp8_cx(), &cfg, 0))
         return ERR_NOMEM;
-    vpx_codec_control(codec, VP8E_SET_CPUUSED, 8);
+    vpx_codec_control(codec, VP8E_SET_CPUUSED, speed);
     vpx_codec_control(codec, VP8E_SET_STATIC_THRESHOLD, 1);
     /* only the last frame is referred to, so that a keyframe in its place is all a decoder needs */
     return 0;
@@ -104,10 +105,10 @@ static int encode_layer(const struct clip_spec *spec, unsigned layer, struct hea
     int shift = (int)(CLIP_LAYERS - 1 - layer), width = spec->width >> shift, height = spec->height >> shift;
     unsigned frames = head->frames;
     vpx_codec_ctx_t chain, single;
-    int err = encoder_open(&chain, width, height, spec->fps, kbps[layer]);
+    int err = encoder_open(&chain, width, height, spec->fps, kbps[layer], 12);
     if (err)
         return err;
-    err = encoder_open(&single, width, height, spec->fps, kbps[layer] * 4);
+    err = encoder_open(&single, width, height, spec->fps, kbps[layer] * 4, 16);
     if (err) {
         vpx_codec_destroy(&chain);
         return err;
@@ -115,10 +116,10 @@ static int encode_layer(const struct clip_spec *spec, unsigned layer, struct hea
     struct picture *picture = picture_new(width, height, spec->fps, spec->source, spec->name);
     if (!picture)
         err = ERR_NOMEM;
-    for (unsigned i = 0; !err && i < 2 * frames; i++) {
+    for (unsigned i = 0; !err && i < LEAD_IN + frames; i++) {
         struct picture_frame raw;
-        bool kept = i >= frames;
-        unsigned n = i % frames;
+        bool kept = i >= LEAD_IN;
+        unsigned n = (i + frames - LEAD_IN) % frames;
         picture_draw(picture, n, &raw);
         err = encode(&chain, &raw, i, i == 0, sink, kept ? &head->picture[layer][0][n] : NULL);
         if (!err && kept)
