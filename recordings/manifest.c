@@ -146,8 +146,9 @@ static json_t *known_lines(const json_t *manifest)
     json_t *known = json_object();
     size_t i;
     json_t *line;
-    json_array_foreach(json_object_get(manifest, "files"), i, line) if (json_is_string(json_object_get(line, "name")))
-        json_object_set(known, json_string_value(json_object_get(line, "name")), line);
+    json_array_foreach(json_object_get(manifest, "files"), i, line)
+        if (json_is_string(json_object_get(line, "name")))
+            json_object_set(known, json_string_value(json_object_get(line, "name")), line);
     return known;
 }
 
@@ -158,8 +159,7 @@ static double recorded_seconds(int dir_fd, const json_t *tracks)
     json_int_t end_us = json_integer_value(json_object_get(synced, "synced_us")), first_us = end_us;
     size_t i;
     json_t *t;
-    json_array_foreach(tracks, i, t)
-    {
+    json_array_foreach(tracks, i, t) {
         json_int_t base_us = json_integer_value(json_object_get(t, "base_us"));
         first_us = base_us < first_us ? base_us : first_us;
     }

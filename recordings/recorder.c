@@ -70,8 +70,7 @@ static int restore_streams(struct recorder *r, const json_t *index)
 {
     size_t i;
     json_t *o;
-    json_array_foreach(json_object_get(index, "streams"), i, o)
-    {
+    json_array_foreach(json_object_get(index, "streams"), i, o) {
         const char *birth = json_string_value(json_object_get(o, "birth"));
         struct stream *s;
         int err = birth ? stream_from_json(o, strtoull(birth, NULL, 16), &s) : ERR_MALFORMED;
@@ -88,8 +87,7 @@ static void cut_files(struct recorder *r, const json_t *index)
 {
     const char *name;
     json_t *bytes;
-    json_object_foreach(json_object_get(index, "files"), name, bytes)
-    {
+    json_object_foreach(json_object_get(index, "files"), name, bytes) {
         int fd = openat(r->place.dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || ftruncate(fd, (off_t)json_integer_value(bytes)) < 0)
             log_warn("recorder", "file=%s is not as the index says: %s", name, strerror(errno));

@@ -83,8 +83,7 @@ static int load_array(struct schema *s, const json_t *list, const char **ret_why
 {
     size_t i;
     json_t *one;
-    json_array_foreach((json_t *)list, i, one)
-    {
+    json_array_foreach((json_t *)list, i, one) {
         int err = load_node(s, one, ret_why);
         if (err)
             return err;
@@ -96,16 +95,14 @@ static int load_properties(struct schema *s, const json_t *node, const char **re
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)json_object_get(node, "properties"), key, value)
-    {
+    json_object_foreach((json_t *)json_object_get(node, "properties"), key, value) {
         int err = load_node(s, value, ret_why);
         if (err)
             return err;
     }
     size_t i;
     json_t *name;
-    json_array_foreach(json_object_get(node, "required"), i, name)
-    {
+    json_array_foreach(json_object_get(node, "required"), i, name) {
         if (!json_object_get(json_object_get(node, "properties"), json_string_value(name))) {
             *ret_why = "schema: a required name is no property";
             return ERR_MALFORMED;
@@ -119,8 +116,7 @@ static int load_node(struct schema *s, const json_t *node, const char **ret_why)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)node, key, value)
-    {
+    json_object_foreach((json_t *)node, key, value) {
         if (!keyword_known(key)) {
             *ret_why = "schema: unknown keyword";
             return ERR_MALFORMED;
@@ -164,8 +160,7 @@ int schema_new(const char *text, struct schema **ret_schema, const char **ret_wh
     }
     const char *key;
     json_t *node;
-    json_object_foreach((json_t *)s->defs, key, node)
-    {
+    json_object_foreach((json_t *)s->defs, key, node) {
         err = load_node(s, node, ret_why);
         if (err)
             goto fail;
@@ -278,8 +273,7 @@ static int check_choice(const json_t *node, const json_t *value, const struct pl
         return 0;
     size_t i;
     json_t *one;
-    json_array_foreach((json_t *)list, i, one)
-    {
+    json_array_foreach((json_t *)list, i, one) {
         if (json_equal(one, value))
             return 0;
     }
@@ -314,14 +308,12 @@ static int check_object(const struct schema *s, const json_t *node, const json_t
     size_t i;
     json_t *name, *one;
     const char *key;
-    json_array_foreach(json_object_get(node, "required"), i, name)
-    {
+    json_array_foreach(json_object_get(node, "required"), i, name) {
         struct place inside = {p, json_string_value(name), 0};
         if (!json_object_get(value, json_string_value(name)))
             return fail_at(&inside, f, "missing");
     }
-    json_object_foreach((json_t *)value, key, one)
-    {
+    json_object_foreach((json_t *)value, key, one) {
         struct place inside = {p, key, 0};
         const json_t *rule = json_object_get(properties, key);
         if (!rule)
@@ -341,8 +333,7 @@ static int check_array(const struct schema *s, const json_t *node, const json_t 
         return fail_at(p, f, "too many items");
     size_t i;
     json_t *one;
-    json_array_foreach((json_t *)value, i, one)
-    {
+    json_array_foreach((json_t *)value, i, one) {
         struct place inside = {p, NULL, i};
         int err = rule ? check_node(s, rule, one, &inside, f) : 0;
         if (err)
@@ -356,8 +347,7 @@ static int check_alternatives(const struct schema *s, const json_t *list, const 
 {
     size_t i;
     json_t *one;
-    json_array_foreach((json_t *)list, i, one)
-    {
+    json_array_foreach((json_t *)list, i, one) {
         if (check_node(s, one, value, p, f) == 0)
             return 0;
     }

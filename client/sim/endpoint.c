@@ -252,7 +252,9 @@ static bool is_spared(const struct endpoint *e, const json_t *except)
 {
     size_t i;
     json_t *n;
-    json_array_foreach(except, i, n) if (json_integer_value(n) == e->number) return true;
+    json_array_foreach(except, i, n)
+        if (json_integer_value(n) == e->number)
+            return true;
     return false;
 }
 
@@ -298,8 +300,9 @@ static void take_notice(struct endpoint *e, const json_t *m, int64_t now_us)
     else if (!strcmp(name, "slots")) {
         size_t i;
         json_t *slot, *slots = json_object_get(json_object_get(m, "data"), "slots");
-        json_array_foreach(slots, i, slot) if (atoi(json_string_value(json_object_get(slot, "mid"))) == OFFER_STAGE)
-            e->stage = number_of(slot);
+        json_array_foreach(slots, i, slot)
+            if (atoi(json_string_value(json_object_get(slot, "mid"))) == OFFER_STAGE)
+                e->stage = number_of(slot);
     }
 }
 
@@ -308,8 +311,7 @@ static void take_state(struct endpoint *e, const json_t *state)
 {
     size_t i;
     json_t *other;
-    json_array_foreach(json_object_get(state, "endpoints"), i, other)
-    {
+    json_array_foreach(json_object_get(state, "endpoints"), i, other) {
         if (number_of(other) != e->number)
             continue;
         const char *name = json_string_value(json_object_get(other, "unit_short"));
@@ -329,7 +331,8 @@ static void take_hello(struct endpoint *e, const json_t *result, int64_t now_us)
     e->number = number_of(result);
     e->live = true;
     take_state(e, state);
-    json_array_foreach(json_object_get(result, "events"), i, event) take_event(e, event);
+    json_array_foreach(json_object_get(result, "events"), i, event)
+        take_event(e, event);
     e->last_seq = (uint64_t)json_integer_value(json_object_get(result, "last"));
     ask_clip(e);
     say_layout(e);

@@ -35,8 +35,8 @@ enum feed_kind {
                        second and when a layer begins or ends */
     FEED_GAP = 4,   /* body: big-endian uint64, records dropped here because the ring was full */
     FEED_END = 5,   /* the track is not written here any more, for now: its sender left, was muted, is off the stage, or
-                       recording   is off. Empty body. Packets of the same incarnation may follow later; the sequence numbers in
-                       between   are then no loss. (A missing END makes the recorder count them as lost.) */
+                       recording is off. Empty body. Packets of the same incarnation may follow later; the sequence
+                       numbers in between are then no loss. (A missing END makes the recorder count them as lost.) */
 };
 
 /* FEED_META body: {"endpoint":"…","number":7,"kind":"microphone|camera|screen","codec":"opus|VP8|VP9|H264","clock":48000,

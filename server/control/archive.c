@@ -93,8 +93,7 @@ static json_t *file_of(const json_t *manifest, const char *name)
 {
     const json_t *f;
     size_t i;
-    json_array_foreach(json_object_get(manifest, "files"), i, f)
-    {
+    json_array_foreach(json_object_get(manifest, "files"), i, f) {
         const char *known = json_string_value(json_object_get(f, "name"));
         if (known && strcmp(known, name) == 0)
             return (json_t *)f;
@@ -124,11 +123,10 @@ static json_t *tracks_of(struct control *c, const char *briefing)
     json_t *segments = read_lines(c, briefing, "tracks.jsonl"), *list = json_array();
     const json_t *s, *known;
     size_t i, j;
-    json_array_foreach(segments, i, s)
-    {
+    json_array_foreach(segments, i, s) {
         bool seen = false;
-        json_array_foreach(list, j, known) seen =
-            seen || json_equal(json_object_get(known, "track"), json_object_get(s, "track"));
+        json_array_foreach(list, j, known)
+            seen = seen || json_equal(json_object_get(known, "track"), json_object_get(s, "track"));
         if (seen)
             continue;
         json_t *track = json_object();
@@ -168,8 +166,7 @@ static struct spans spans_of(struct control *c, const char *briefing)
     json_t *events = read_lines(c, briefing, "events.jsonl");
     const json_t *e;
     size_t i;
-    json_array_foreach(events, i, e)
-    {
+    json_array_foreach(events, i, e) {
         const char *name = json_string_value(json_object_get(e, "event"));
         int64_t at_us = json_integer_value(json_object_get(e, "at_us"));
         if (!name)
@@ -202,8 +199,7 @@ static json_t *gaps_of(struct control *c, const char *briefing)
     json_t *lines = read_lines(c, briefing, "ledger.jsonl"), *list = json_array();
     const json_t *g;
     size_t i;
-    json_array_foreach(lines, i, g)
-    {
+    json_array_foreach(lines, i, g) {
         int64_t from_us = programme_us(&spans, json_integer_value(json_object_get(g, "from_us")));
         int64_t to_us = programme_us(&spans, json_integer_value(json_object_get(g, "to_us")));
         if (to_us > from_us)

@@ -321,8 +321,7 @@ static bool contains(const json_t *feeds, uint32_t id)
 {
     const json_t *o;
     size_t i;
-    json_array_foreach(feeds, i, o)
-    {
+    json_array_foreach(feeds, i, o) {
         if (json_integer_value(o) == id)
             return true;
     }
@@ -334,8 +333,7 @@ void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds)
 {
     const json_t *id;
     size_t i;
-    json_array_foreach(feeds, i, id)
-    {
+    json_array_foreach(feeds, i, id) {
         if (!feed_find(c, (uint32_t)json_integer_value(id)))
             worker_send(c, worker, json_pack("{s:s, s:O}", "m", "feed-close", "feed", id), NULL, 0);
     }

@@ -101,8 +101,7 @@ static const char *add_units(struct control *c, const json_t *ids, struct briefi
     s->units = calloc(json_array_size(ids) + 1, sizeof *s->units);
     if (!s->units)
         return "internal";
-    json_array_foreach(ids, i, id)
-    {
+    json_array_foreach(ids, i, id) {
         const struct store_unit *u = json_string_value(id) ? store_unit_find(c->store, json_string_value(id)) : NULL;
         if (!u)
             return "unknown-unit";

@@ -8,8 +8,7 @@ static void print_worker(FILE *to, unsigned index, const json_t *counters)
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)counters, name, value)
-    {
+    json_object_foreach((json_t *)counters, name, value) {
         if (json_is_integer(value))
             fprintf(to, "giaoban_media_%s_total{worker=\"%u\"} %" JSON_INTEGER_FORMAT "\n", name, index,
                     json_integer_value(value));

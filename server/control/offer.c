@@ -135,8 +135,7 @@ void offer_layout(struct meeting *m, uint32_t number, struct ws_peer *peer, int6
                                      .screen = size_of(json_object_get(params, "screen"))};
     const json_t *tile;
     size_t i;
-    json_array_foreach(json_object_get(params, "tiles"), i, tile)
-    {
+    json_array_foreach(json_object_get(params, "tiles"), i, tile) {
         if (i >= WISH_TILES_MAX)
             break;
         layout.tiles[layout.n_tiles++] = (struct wish_tile){

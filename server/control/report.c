@@ -8,8 +8,7 @@ static json_t *slots_notice(const json_t *slots)
     json_t *list = json_array();
     const json_t *slot;
     size_t i;
-    json_array_foreach(slots, i, slot)
-    {
+    json_array_foreach(slots, i, slot) {
         json_array_append_new(list, json_pack("{s:O, s:O, s:O}", "mid", json_object_get(slot, "mid"), "number",
                                               json_object_get(slot, "endpoint"), "kind", json_object_get(slot, "kind")));
     }
@@ -41,8 +40,7 @@ static void report_rates(struct seat *seat, const json_t *endpoint)
     const json_t *receive = json_object_get(endpoint, "receive"), *send = json_object_get(endpoint, "send"), *o;
     json_int_t sent_bps = 0, loss = 0;
     size_t i;
-    json_array_foreach(send, i, o)
-    {
+    json_array_foreach(send, i, o) {
         json_int_t l = number_in(o, "loss_permille", 0, 1000);
         sent_bps += number_in(o, "bps", 0, INT64_MAX / 64);
         loss = l > loss ? l : loss;
@@ -99,7 +97,8 @@ void report_state(struct control *c, unsigned worker, const json_t *message)
     size_t i;
     if (!m)
         return;
-    json_array_foreach(json_object_get(message, "endpoints"), i, o) report_endpoint(m, worker, o);
+    json_array_foreach(json_object_get(message, "endpoints"), i, o)
+        report_endpoint(m, worker, o);
     if (!json_is_integer(speaker) || !speaks_for(m, worker))
         return;
     json_int_t number = json_integer_value(speaker);

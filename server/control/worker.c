@@ -182,8 +182,7 @@ static void take_places(struct worker *w, const json_t *endpoints)
 {
     const json_t *o;
     size_t i;
-    json_array_foreach(endpoints, i, o)
-    {
+    json_array_foreach(endpoints, i, o) {
         struct meeting *m = meeting_find(w->control, json_string_value(json_object_get(o, "briefing")) ?: "");
         uint32_t number = (uint32_t)json_integer_value(json_object_get(o, "number"));
         uint32_t incarnation = (uint32_t)json_integer_value(json_object_get(o, "incarnation"));
@@ -206,8 +205,7 @@ static void take_layouts(struct control *c, const json_t *endpoints)
 {
     const json_t *o;
     size_t i;
-    json_array_foreach(endpoints, i, o)
-    {
+    json_array_foreach(endpoints, i, o) {
         struct meeting *m = meeting_find(c, json_string_value(json_object_get(o, "briefing")) ?: "");
         json_int_t number = json_integer_value(json_object_get(o, "number"));
         struct wish_endpoint shown = {0};
@@ -249,8 +247,7 @@ static void clear_strangers(struct worker *w, const json_t *briefings)
 {
     const json_t *o;
     size_t i;
-    json_array_foreach(briefings, i, o)
-    {
+    json_array_foreach(briefings, i, o) {
         const char *id = json_string_value(json_object_get(o, "id"));
         struct meeting *m = id ? meeting_find(w->control, id) : NULL;
         bool placed = false;
@@ -269,7 +266,8 @@ static void hello(struct worker *w, const json_t *message)
     log_info("worker", "worker=%u generation=%u says hello", w->index, w->generation);
     take_places(w, json_object_get(message, "endpoints"));
     forget_sent(w->control, w->index);
-    json_array_foreach(restrictions, i, o) recover_restriction(w, o);
+    json_array_foreach(restrictions, i, o)
+        recover_restriction(w, o);
     clear_strangers(w, json_object_get(message, "briefings"));
     meetings_flush(w->control);
     feeds_worker_back(w->control, w->index, json_object_get(message, "feeds"));

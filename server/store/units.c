@@ -36,8 +36,7 @@ static int import_units(struct sql *q, const json_t *list)
     json_t *o;
     if (!json_is_array(list))
         return ERR_MALFORMED;
-    json_array_foreach(list, i, o)
-    {
+    json_array_foreach(list, i, o) {
         struct store_unit u = {0};
         struct sql_value values[6];
         int err = read_unit(o, &u);

@@ -72,8 +72,7 @@ static int drop_gone(struct wish_briefing *b, const json_t *gone, const char **r
     json_t *v;
     if (!json_is_array(gone))
         return refuse(ret_why, "gone is not an array");
-    json_array_foreach(gone, i, v)
-    {
+    json_array_foreach(gone, i, v) {
         json_int_t n = json_integer_value(v);
         if (!json_is_integer(v) || n < 1 || n > WISH_ENDPOINT_NUMBER_MAX || !wish_drop(b, (uint32_t)n))
             return refuse(ret_why, "an endpoint is gone that was not there");
@@ -112,12 +111,10 @@ static int put_changed(struct wish_briefing *b, const json_t *list, const json_t
     json_t *v;
     if (!json_is_array(list))
         return refuse(ret_why, "endpoints is not an array");
-    json_array_foreach(gone, i, v)
-    {
+    json_array_foreach(gone, i, v) {
         name_once(&named, json_integer_value(v));
     }
-    json_array_foreach(list, i, v)
-    {
+    json_array_foreach(list, i, v) {
         json_int_t number = json_integer_value(json_object_get(v, "number"));
         if (!name_once(&named, number))
             return refuse(ret_why, "an endpoint is named twice, or has no number");

@@ -125,8 +125,7 @@ static void take_state(struct worker *k, json_t *o)
     json_t *e;
     size_t i;
     k->speaker = json_integer_value(json_object_get(o, "speaker"));
-    json_array_foreach(json_object_get(o, "endpoints"), i, e)
-    {
+    json_array_foreach(json_object_get(o, "endpoints"), i, e) {
         char key[16];
         snprintf(key, sizeof key, "%d", (int)json_integer_value(json_object_get(e, "number")));
         json_object_set(k->states, key, e);
@@ -449,8 +448,7 @@ json_int_t world_slot(struct world *w, uint32_t number, enum offer_section secti
     snprintf(mid, sizeof mid, "%u", section);
     json_t *slots = json_object_get(json_object_get(w->workers[world_client(w, number)->worker].states, key), "slots"), *s;
     size_t i;
-    json_array_foreach(slots, i, s)
-    {
+    json_array_foreach(slots, i, s) {
         if (!strcmp(json_string_value(json_object_get(s, "mid")), mid))
             return json_integer_value(json_object_get(s, "endpoint"));
     }

@@ -267,8 +267,8 @@ static void assert_manifest_has(const char *name)
     json_t *m = load("manifest.json"), *line;
     size_t i;
     bool found = false;
-    json_array_foreach(json_object_get(m, "files"), i, line) found =
-        found || strcmp(json_string_value(json_object_get(line, "name")), name) == 0;
+    json_array_foreach(json_object_get(m, "files"), i, line)
+        found = found || strcmp(json_string_value(json_object_get(line, "name")), name) == 0;
     json_decref(m);
     if (!found)
         fail_msg("%s is not in the manifest", name);

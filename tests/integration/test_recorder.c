@@ -75,8 +75,7 @@ static void assert_track_is(uint32_t track, const struct room_frame *frames, siz
     json_t *lines = lines_of("tracks.jsonl"), *line;
     int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     size_t i, at = 0;
-    json_array_foreach(lines, i, line)
-    {
+    json_array_foreach(lines, i, line) {
         if (json_integer_value(json_object_get(line, "track")) != track)
             continue;
         struct segment_reader *r;
@@ -126,8 +125,7 @@ static void assert_manifest_is_right(void)
     json_t *m = json_load_file(path, 0, NULL), *line;
     size_t i, tracks = 0;
     assert_non_null(m);
-    json_array_foreach(json_object_get(m, "files"), i, line)
-    {
+    json_array_foreach(json_object_get(m, "files"), i, line) {
         const char *name = json_string_value(json_object_get(line, "name"));
         unsigned char sum[crypto_hash_sha256_BYTES];
         char hex[sizeof sum * 2 + 1];
@@ -240,8 +238,7 @@ static void losses_are_in_the_ledger_to_the_packet(void **state)
     for (int i = 0; i < 2; i++) {
         size_t k;
         bool found = false;
-        json_array_foreach(ledger, k, line)
-        {
+        json_array_foreach(ledger, k, line) {
             if (json_integer_value(json_object_get(line, "track")) != losses[i].track)
                 continue;
             int64_t first = (int64_t)(losses[i].from - 0x10000 - 100), last = (int64_t)(losses[i].to - 0x10000 - 100);

@@ -59,11 +59,9 @@ static inline void client_all_muted(json_t *state, const json_t *except)
 {
     size_t i, k;
     json_t *e, *spared;
-    json_array_foreach(json_object_get(state, "endpoints"), i, e)
-    {
+    json_array_foreach(json_object_get(state, "endpoints"), i, e) {
         bool keeps = false;
-        json_array_foreach(except, k, spared)
-        {
+        json_array_foreach(except, k, spared) {
             keeps |= json_equal(spared, json_object_get(e, "number"));
         }
         if (!keeps)
@@ -79,8 +77,7 @@ static inline void client_closed(json_t *state)
     json_object_set_new(state, "spotlight", json_integer(0));
     json_object_set_new(state, "screen", json_integer(0));
     json_array_clear(json_object_get(state, "hands"));
-    json_array_foreach(json_object_get(state, "endpoints"), i, e)
-    {
+    json_array_foreach(json_object_get(state, "endpoints"), i, e) {
         client_switch_off(e);
     }
 }

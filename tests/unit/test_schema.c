@@ -163,8 +163,7 @@ static void envelopes_and_families_agree(void **state)
     const char *key;
     json_t *node;
     size_t seen = 0;
-    json_object_foreach(json_object_get(root, "$defs"), key, node)
-    {
+    json_object_foreach(json_object_get(root, "$defs"), key, node) {
         for (size_t f = 0; f < 3; f++) {
             size_t n = strlen(families[f].family);
             if (strncmp(key, families[f].family, n) != 0)

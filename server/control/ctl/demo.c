@@ -25,8 +25,7 @@ static int choose_units(struct demo *d)
     json_t *answer = ctl_call(d->c, "GET", "units", NULL, false);
     const json_t *u;
     size_t i;
-    json_array_foreach(json_object_get(answer, "units"), i, u)
-    {
+    json_array_foreach(json_object_get(answer, "units"), i, u) {
         const char *kind = json_string_value(json_object_get(u, "kind")), *id = json_string_value(json_object_get(u, "id"));
         if (kind && id && strcmp(kind, "district") == 0 && d->n_units < SIMULATED_ROOMS + 1)
             snprintf(d->units[d->n_units++], sizeof d->units[0], "%s", id);
@@ -51,8 +50,7 @@ static bool find_open(struct demo *d)
     json_t *answer = ctl_call(d->c, "GET", "briefings", NULL, true);
     const json_t *b;
     size_t i;
-    json_array_foreach(json_object_get(answer, "briefings"), i, b)
-    {
+    json_array_foreach(json_object_get(answer, "briefings"), i, b) {
         const char *title = json_string_value(json_object_get(b, "title"));
         const char *state = json_string_value(json_object_get(b, "state")),
                    *id = json_string_value(json_object_get(b, "id"));

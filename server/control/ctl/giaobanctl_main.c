@@ -33,8 +33,7 @@ static int status(struct ctl *c)
     unsigned open = 0;
     if (!all)
         return 1;
-    json_array_foreach(json_object_get(all, "briefings"), i, b)
-    {
+    json_array_foreach(json_object_get(all, "briefings"), i, b) {
         if (strcmp(json_string_value(json_object_get(b, "state")) ?: "", "open") != 0)
             continue;
         open++;

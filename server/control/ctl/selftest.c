@@ -45,7 +45,7 @@ static void child_output(const char *path)
 static pid_t start(const char *path, const char *const *arguments, const char *log)
 {
     char *argv[ARGUMENTS_MAX + 2] = {(char *)path};
-    for (size_t i = 0; arguments[i] && i < ARGUMENTS_MAX; i++)
+    for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
         argv[i + 1] = (char *)arguments[i];
     pid_t pid = fork();
     if (pid != 0)
