@@ -365,7 +365,7 @@ static void ask_keyframes(struct recorder *r, int64_t now_us)
         if (stream_wants_keyframe(s, now_us))
             for (struct source *f = r->sources; f; f = f->next)
                 if (f->birth == s->key.birth && !f->over)
-                    feed_request_keyframe(f->reader, cell_of(s->key.track));
+                    feed_request_keyframe(f->reader, cell_of(s->key.track), s->key.layer);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */

@@ -40,7 +40,8 @@ struct feed_head {
 };
 
 struct feed_cell {
-    _Atomic uint32_t want_layers, keyframe_seq;
+    _Atomic uint32_t want_layers;
+    _Atomic uint8_t keyframe_seq[FEED_LAYERS];
 };
 
 /* The tail memfd; only the reader writes it. */
@@ -363,9 +364,11 @@ uint32_t feed_wanted_layers(const struct feed_writer *w, unsigned cell)
     return cell < FEED_CELLS ? atomic_load_explicit(&w->map.tail->cell[cell].want_layers, memory_order_relaxed) : 0;
 }
 
-uint32_t feed_keyframe_seq(const struct feed_writer *w, unsigned cell)
+uint8_t feed_keyframe_seq(const struct feed_writer *w, unsigned cell, unsigned layer)
 {
-    return cell < FEED_CELLS ? atomic_load_explicit(&w->map.tail->cell[cell].keyframe_seq, memory_order_relaxed) : 0;
+    if (cell >= FEED_CELLS || layer >= FEED_LAYERS)
+        return 0;
+    return atomic_load_explicit(&w->map.tail->cell[cell].keyframe_seq[layer], memory_order_relaxed);
 }
 
 uint64_t feed_dropped(const struct feed_writer *w)
@@ -497,10 +500,10 @@ void feed_want(struct feed_reader *r, unsigned cell, uint32_t layers)
         atomic_store_explicit(&r->map.tail->cell[cell].want_layers, layers, memory_order_relaxed);
 }
 
-void feed_request_keyframe(struct feed_reader *r, unsigned cell)
+void feed_request_keyframe(struct feed_reader *r, unsigned cell, unsigned layer)
 {
-    if (cell < FEED_CELLS)
-        atomic_fetch_add_explicit(&r->map.tail->cell[cell].keyframe_seq, 1, memory_order_relaxed);
+    if (cell < FEED_CELLS && layer < FEED_LAYERS)
+        atomic_fetch_add_explicit(&r->map.tail->cell[cell].keyframe_seq[layer], 1, memory_order_relaxed);
 }
 
 bool feed_sleep(struct feed_reader *r)

@@ -26,6 +26,7 @@ enum {
     FEED_CELLS = 1024,
     FEED_BODY_MAX = 2048, /* bytes of a record's body */
     FEED_ALIGN = 16,
+    FEED_LAYERS = 4, /* that a cell has counters for; three are in use */
 };
 
 enum feed_kind {
@@ -82,10 +83,10 @@ void feed_flush(struct feed_writer *w, int64_t now_us);
  * can sleep takes this into its time-out, or a record may wait until the next one. */
 int64_t feed_next_flush_us(const struct feed_writer *w);
 
-/* The reader's wish about a cell: layers wanted as a bit mask (0: none), and a counter that rises with every keyframe
- * request. Cheap: two loads. */
+/* The reader's wish about a cell: layers wanted as a bit mask (0: none), and for each layer a counter that rises with every
+ * keyframe request (it wraps: what differs from the last look was asked for). Cheap: a load each. */
 uint32_t feed_wanted_layers(const struct feed_writer *w, unsigned cell);
-uint32_t feed_keyframe_seq(const struct feed_writer *w, unsigned cell);
+uint8_t feed_keyframe_seq(const struct feed_writer *w, unsigned cell, unsigned layer);
 
 uint64_t feed_dropped(const struct feed_writer *w);
 /* Bytes between the newest record and the acknowledged one. */
@@ -113,7 +114,7 @@ void feed_ack(struct feed_reader *r, uint64_t position);
 void feed_skip(struct feed_reader *r);
 
 void feed_want(struct feed_reader *r, unsigned cell, uint32_t layers);
-void feed_request_keyframe(struct feed_reader *r, unsigned cell);
+void feed_request_keyframe(struct feed_reader *r, unsigned cell, unsigned layer);
 
 /* Before waiting on `wake_fd`: true when the ring is empty and the writer will wake us; false when a record came meanwhile.
  */

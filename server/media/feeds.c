@@ -283,7 +283,9 @@ void feeds_track_ended(struct briefing *b, const struct source *s, int64_t now_u
         struct feed_track *t = track_of(f, s);
         if (t->started)
             put_end(f, s, now_us);
-        *t = (struct feed_track){.layer = SLOT_NO_LAYER, .keyframe_seq = t->keyframe_seq};
+        struct feed_track none = {.layer = SLOT_NO_LAYER};
+        memcpy(none.keyframe_seq, t->keyframe_seq, sizeof none.keyframe_seq);
+        *t = none;
     }
 }
 
@@ -332,6 +334,18 @@ static bool replay(struct feed *f, struct feed_track *track, struct source *s, u
     return true;
 }
 
+/* Layers whose keyframe the reader has asked for since the last look. */
+static uint8_t newly_requested(const struct feed *f, struct feed_track *t, const struct source *s)
+{
+    uint8_t layers = 0;
+    for (unsigned i = 0; i < SFU_LAYERS; i++) {
+        uint8_t seq = feed_keyframe_seq(f->writer, wish_cell(s->number, s->kind), i);
+        layers |= (uint8_t)((seq != t->keyframe_seq[i]) << i);
+        t->keyframe_seq[i] = seq;
+    }
+    return layers;
+}
+
 static void choose_recorded(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
     bool chosen = s->open && is_recorded(&f->briefing->effective, s);
@@ -342,10 +356,9 @@ static void choose_recorded(struct feed *f, struct feed_track *t, struct source 
     t->chosen = chosen;
     if (!chosen || s->kind == WISH_MICROPHONE)
         return;
-    uint32_t seq = feed_keyframe_seq(f->writer, wish_cell(s->number, s->kind));
-    if (seq != t->keyframe_seq && t->layer != SLOT_NO_LAYER) /* the recorder misses something */
+    uint8_t requested = newly_requested(f, t, s);
+    if (t->layer != SLOT_NO_LAYER && (requested & 1u << t->layer)) /* the recorder misses something */
         source_want_keyframe(s, t->layer, now_us);
-    t->keyframe_seq = seq;
     t->target = (uint8_t)source_highest_layer(s, now_us);
     if (t->layer == SLOT_NO_LAYER && replay(f, t, s, t->target, HISTORY_AGE_US, now_us))
         t->layer = t->target;
@@ -356,15 +369,12 @@ static void choose_recorded(struct feed *f, struct feed_track *t, struct source 
 /* The reader's cells: more layers, or a request. */
 static void heed_cells(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
-    unsigned cell = wish_cell(s->number, s->kind);
-    uint8_t wanted = (uint8_t)(feed_wanted_layers(f->writer, cell) & 7);
-    uint32_t seq = feed_keyframe_seq(f->writer, cell);
+    uint8_t wanted = (uint8_t)(feed_wanted_layers(f->writer, wish_cell(s->number, s->kind)) & 7);
     uint8_t fresh = wanted & (uint8_t)~t->wanted;
-    uint8_t ask = seq != t->keyframe_seq ? wanted : fresh;
+    uint8_t ask = (newly_requested(f, t, s) & wanted) | fresh;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
         if ((fresh & 1u << i) && replay(f, t, s, i, SLOT_REPLAY_US, now_us))
             ask &= (uint8_t) ~(1u << i);
-    t->keyframe_seq = seq;
     t->wanted = wanted;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
         if (ask & 1u << i)

@@ -68,8 +68,8 @@ enum feed_role { FEED_ROLE_WRITER, FEED_ROLE_READER, FEED_ROLE_RECORDER };
 /* One track in a feed that we write. */
 struct feed_track {
     uint32_t incarnation;
-    uint32_t keyframe_seq; /* of the cell, as last seen */
-    uint8_t layer;         /* recorder: what is recorded, SLOT_NO_LAYER: nothing yet */
+    uint8_t keyframe_seq[SFU_LAYERS]; /* of the cell, as last seen */
+    uint8_t layer;                    /* recorder: what is recorded, SLOT_NO_LAYER: nothing yet */
     uint8_t target;
     bool chosen;           /* recorder: this track is recorded now */
     bool started;          /* records of this incarnation have been written */
@@ -194,7 +194,7 @@ int64_t feeds_tick(struct media *m, int64_t now_us);
 /* mirrors.c: what we read */
 void mirrors_read(struct feed *f, int64_t now_us);
 void mirrors_want(void *ctx, struct source *s, uint8_t layers);
-void mirrors_keyframe(void *ctx, struct source *s);
+void mirrors_keyframe(void *ctx, struct source *s, uint8_t layers);
 void mirrors_end(struct feed *f, int64_t now_us);
 /* Reads all feeds; returns false when nothing more waits and every reader sleeps. */
 bool mirrors_turn(struct media *m, int64_t now_us);

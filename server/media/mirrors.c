@@ -89,14 +89,21 @@ static void take_rates(struct feed *f, const struct feed_record *r, const uint8_
         s->origin_bps[i] = read_u32(&in);
 }
 
+static void request(struct feed *f, const struct source *s, uint8_t layers)
+{
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        if (layers & 1u << i)
+            feed_request_keyframe(f->reader, wish_cell(s->number, s->kind), i);
+}
+
 /* Records were dropped: the pictures that are watched have broken. */
 static void ask_again(struct feed *f)
 {
     for (uint32_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++)
         for (unsigned kind = WISH_CAMERA; kind < SFU_KINDS; kind++) {
             const struct source *s = f->briefing->router->sources[n][kind];
-            if (s && !s->peer && s->user == f && s->wanted)
-                feed_request_keyframe(f->reader, wish_cell(n, (enum wish_kind)kind));
+            if (s && !s->peer && s->user == f)
+                request(f, s, s->wanted);
         }
 }
 
@@ -128,7 +135,7 @@ void mirrors_read(struct feed *f, int64_t now_us)
     struct media *m = f->briefing->media;
     for (unsigned i = 0; i < READ_AT_ONCE && !f->broken; i++) {
         struct feed_record r;
-        struct packet *p = packet_get(net_packets(m->net));
+        struct packet *p = packet_get(m->sfu.pool);
         if (!p)
             return; /* the feed keeps what the pool has no room for */
         int err = feed_read(f->reader, &r, p->bytes);
@@ -152,11 +159,11 @@ void mirrors_want(void *ctx, struct source *s, uint8_t layers)
         feed_want(f->reader, wish_cell(s->number, s->kind), layers);
 }
 
-void mirrors_keyframe(void *ctx, struct source *s)
+void mirrors_keyframe(void *ctx, struct source *s, uint8_t layers)
 {
     struct feed *f = s->user;
     if (f && f->reader && s->kind != WISH_MICROPHONE)
-        feed_request_keyframe(f->reader, wish_cell(s->number, s->kind));
+        request(f, s, layers);
 }
 
 void mirrors_end(struct feed *f, int64_t now_us)

@@ -41,6 +41,7 @@ void peer_send_keyframe_request(struct peer *p, const struct source *s, uint8_t 
             rtcp_write_pli(&w, p->ssrc, ssrc);
         else
             rtcp_write_fir(&w, p->ssrc, ssrc, p->fir_seq++);
+        p->sfu->stats.keyframe_requests++;
     }
     send(p, &w);
 }

@@ -86,7 +86,7 @@ struct sfu_shell {
     int (*send_rtcp)(void *transport, const uint8_t *bytes, size_t len);
     void (*tap)(void *ctx, const struct sfu_tapped *t);               /* NULL: no feeds */
     void (*mirror_want)(void *ctx, struct source *s, uint8_t layers); /* NULL: no mirrors */
-    void (*mirror_keyframe)(void *ctx, struct source *s);
+    void (*mirror_keyframe)(void *ctx, struct source *s, uint8_t layers);
 };
 
 struct sfu {

@@ -212,17 +212,29 @@ uint32_t source_ts_at(struct source *s, unsigned layer, int64_t now_us)
     return l->newest_ts + (uint32_t)((now_us - l->mirror_us) * s->clock_hz / 1000000);
 }
 
+static void tell_mirror(struct source *s)
+{
+    struct sfu_shell *shell = &s->router->sfu->shell;
+    uint8_t wanted = s->open ? source_slot_layers(s) : 0;
+    if (wanted == s->wanted || !shell->mirror_want)
+        return;
+    s->wanted = wanted;
+    shell->mirror_want(shell->ctx, s, wanted);
+}
+
 static void source_ask(struct source *s, int64_t now_us)
 {
-    struct sfu *sfu = s->router->sfu;
+    struct sfu_shell *shell = &s->router->sfu->shell;
     uint8_t layers = keyframes_poll(&s->keyframes, now_us, s->peer ? peer_rtt_us(s->peer) : 0);
     if (!layers)
         return;
-    sfu->stats.keyframe_requests++;
-    if (s->peer)
+    if (s->peer) {
         peer_send_keyframe_request(s->peer, s, layers);
-    else if (sfu->shell.mirror_keyframe)
-        sfu->shell.mirror_keyframe(sfu->shell.ctx, s);
+        return;
+    }
+    tell_mirror(s); /* the origin sends only what is wanted */
+    if (shell->mirror_keyframe)
+        shell->mirror_keyframe(shell->ctx, s, layers);
 }
 
 void source_want_keyframe(struct source *s, unsigned layer, int64_t now_us)
@@ -240,7 +252,7 @@ void source_set_open(struct source *s, bool open, int64_t now_us)
     s->open = open;
     if (open)
         return;
-    s->keyframes.wanted = s->keyframes.asked = 0;
+    keyframes_forget_all(&s->keyframes);
     for (size_t i = 0; i < SFU_LAYERS; i++) /* what comes while it is closed is nobody's to see later */
         if (s->layers[i])
             s->layers[i]->has_keyframe_ts = false;
@@ -485,16 +497,6 @@ static void forget_lost_layers(struct source *s, int64_t now_us)
     for (unsigned i = 0; i < s->n_layers; i++)
         if (!source_layer_alive(s, i, now_us) && (!s->layers[i] || now_us - s->layers[i]->newest_us > LOST_LAYER_US))
             keyframes_forget(&s->keyframes, i);
-}
-
-static void tell_mirror(struct source *s)
-{
-    struct sfu_shell *shell = &s->router->sfu->shell;
-    uint8_t wanted = s->open ? source_slot_layers(s) : 0;
-    if (wanted == s->wanted || !shell->mirror_want)
-        return;
-    s->wanted = wanted;
-    shell->mirror_want(shell->ctx, s, wanted);
 }
 
 /* When packets get short, what is kept for repairs gets younger. */

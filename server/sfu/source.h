@@ -95,6 +95,8 @@ struct source *source_new(struct router *r, uint32_t number, enum wish_kind kind
 /* Empties its slots first. NULL is fine. */
 void source_free(struct source *s, int64_t now_us);
 
+_Static_assert((int)SFU_LAYERS == (int)KEYFRAME_LAYERS, "the limiter knows every layer");
+
 static inline bool source_is_picture(const struct source *s)
 {
     return s->kind != WISH_MICROPHONE;

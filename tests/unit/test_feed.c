@@ -246,13 +246,19 @@ static void wishes_travel_back_as_state(void **state)
     struct pair p = pair_open(-1);
     assert_int_equal(feed_wanted_layers(p.w, 15), 0);
     feed_want(p.r, 15, 5);
-    feed_request_keyframe(p.r, 15);
-    feed_request_keyframe(p.r, 15);
+    feed_request_keyframe(p.r, 15, 2);
+    for (unsigned i = 0; i < 257; i++)
+        feed_request_keyframe(p.r, 15, 0);
     assert_int_equal(feed_wanted_layers(p.w, 15), 5);
-    assert_int_equal(feed_keyframe_seq(p.w, 15), 2);
+    assert_int_equal(feed_keyframe_seq(p.w, 15, 0), 1); /* it wraps */
+    assert_int_equal(feed_keyframe_seq(p.w, 15, 1), 0);
+    assert_int_equal(feed_keyframe_seq(p.w, 15, 2), 1);
     feed_want(p.r, FEED_CELLS, 7); /* no such cell: no effect, no crash */
-    feed_request_keyframe(p.r, FEED_CELLS);
+    feed_request_keyframe(p.r, FEED_CELLS, 0);
+    feed_request_keyframe(p.r, 14, FEED_LAYERS);
     assert_int_equal(feed_wanted_layers(p.w, FEED_CELLS), 0);
+    assert_int_equal(feed_keyframe_seq(p.w, 15, 0), 1);
+    assert_int_equal(feed_keyframe_seq(p.w, 14, FEED_LAYERS), 0);
     pair_close(&p);
 }
 

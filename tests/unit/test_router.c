@@ -329,8 +329,9 @@ static void note_want(void *ctx, struct source *s, uint8_t layers)
     wanted = layers;
 }
 
-static void note_keyframe(void *ctx, struct source *s)
+static void note_keyframe(void *ctx, struct source *s, uint8_t layers)
 {
+    assert_int_equal(layers, 1);
     asked++;
 }
 
