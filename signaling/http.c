@@ -241,16 +241,15 @@ static size_t common_headers(const struct http_call *call, char *out, size_t cap
     static const char closed[] = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
     int n;
     if (call->type && strncmp(call->type, "text/html", 9) == 0) {
-        const char *host = call->host ? call->host : "";
-        bool sane = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == strlen(host);
+        /* 'self' covers the websocket of the same host too (CSP 3, 6.7.2.8), in every browser that can hold a call */
         n = snprintf(out, cap,
-                     "%sContent-Security-Policy: default-src 'self'; connect-src 'self' %s%s; media-src 'self' blob:; "
+                     "%sContent-Security-Policy: default-src 'self'; connect-src 'self'; media-src 'self' blob:; "
                      "img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
                      "form-action 'self'; frame-ancestors 'none'\r\n"
                      "Permissions-Policy: camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), "
                      "screen-wake-lock=(self), geolocation=()\r\n"
                      "Cross-Origin-Opener-Policy: same-origin\r\nX-Frame-Options: DENY\r\n",
-                     always, sane && *host ? (call->conn->tls ? "wss://" : "ws://") : "", sane ? host : "");
+                     always);
     } else if (call->status == 304) {
         /* Its headers replace those of the stored answer (RFC 9111, 3.2): a policy here would close the page on reload. */
         n = snprintf(out, cap, "%s", always);

@@ -459,3 +459,9 @@ void endpoint_reset_gap(struct endpoint *e)
 {
     receiver_reset_gap(e->receiver);
 }
+
+void endpoint_ignore_keyframe_requests(struct endpoint *e)
+{
+    if (e->sender)
+        sender_ignore_keyframe_requests(e->sender);
+}

@@ -59,3 +59,5 @@ void endpoint_transport_state(struct endpoint *e, struct net_transport *t, enum 
 int64_t endpoint_run(struct endpoint *e, int64_t now_us);
 void endpoint_status(const struct endpoint *e, struct endpoint_status *ret);
 void endpoint_reset_gap(struct endpoint *e);
+/* From now on no keyframe is sent when asked. */
+void endpoint_ignore_keyframe_requests(struct endpoint *e);

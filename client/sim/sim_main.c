@@ -45,13 +45,20 @@ static void on_signal(int number)
     stopped = 1;
 }
 
+static volatile sig_atomic_t no_more_keyframes;
+
+static void on_user_signal(int number)
+{
+    no_more_keyframes = 1;
+}
+
 static const char usage[] = "giaoban-sim --server URL --links FILE [options]\n"
                             "  --links FILE      a join link or token a line; an endpoint each\n"
                             "  --ca FILE         trust this certificate authority;  --insecure: trust anybody\n"
                             "  --size WxH        of the camera's highest layer, default 640x360;  --fps N, default 25\n"
                             "  --source N        number of the first endpoint's picture and tone, default 0\n"
                             "  --no-video        sound only;  --speak: microphones on from the start\n"
-                            "  --no-keyframes    keyframes only at the start\n"
+                            "  --no-keyframes    keyframes only at the start; SIGUSR1: none from now on\n"
                             "  --ignore-mute     goes on sending sound whatever the server says\n"
                             "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
                             "  --ipv6            take the IPv6 candidate\n"
@@ -269,6 +276,8 @@ static int64_t on_turn(void *ctx, int64_t now_us)
     if (s->started < s->n && s->next_start_us < next)
         next = s->next_start_us;
     for (unsigned i = 0; i < s->n; i++) {
+        if (no_more_keyframes)
+            endpoint_ignore_keyframe_requests(s->endpoints[i]);
         int64_t at = endpoint_run(s->endpoints[i], now_us);
         if (at < next)
             next = at;
@@ -340,6 +349,7 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_user_signal}, NULL);
     signal(SIGPIPE, SIG_IGN);
 
     s.publisher.speaks |= a.bench;
