@@ -1,11 +1,11 @@
 /* /api/v1/archive: the store's index and the files of a recording's directory. Files themselves are signaling's. */
 #include "control/control.h"
 
-#include "base/cleanup.h"
+#include "control/archive_page.h"
+#include "control/aside.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-enum { LEDGER_LINES_MAX = 5000 };
 
 static bool invited(struct control *c, const char *briefing, const char *unit)
 {
@@ -59,176 +59,45 @@ static bool list_one(void *ctx, const struct store_recording *r)
     return true;
 }
 
-/* ---- one recording ---- */
+/* ---- one recording: its files are read aside ---- */
 
-static json_t *read_file(struct control *c, const char *briefing, const char *name)
-{
-    char path[4096];
-    recording_dir(c, briefing, path, sizeof path - 64);
-    size_t len = strlen(path);
-    snprintf(path + len, sizeof path - len, "/%s", name);
-    return json_load_file(path, 0, NULL);
-}
-
-static json_t *read_lines(struct control *c, const char *briefing, const char *name)
-{
-    char path[4096], line[4096];
-    recording_dir(c, briefing, path, sizeof path - 64);
-    size_t len = strlen(path);
-    snprintf(path + len, sizeof path - len, "/%s", name);
-    FILE *file = fopen(path, "r");
-    json_t *list = json_array();
-    while (file && fgets(line, sizeof line, file) && json_array_size(list) < LEDGER_LINES_MAX) {
-        json_t *o = json_loads(line, 0, NULL);
-        if (json_is_object(o))
-            json_array_append(list, o); /* a torn last line is none */
-        json_decref(o);
-    }
-    if (file)
-        fclose(file);
-    return list;
-}
-
-static json_t *file_of(const json_t *manifest, const char *name)
-{
-    const json_t *f;
-    size_t i;
-    json_array_foreach(json_object_get(manifest, "files"), i, f) {
-        const char *known = json_string_value(json_object_get(f, "name"));
-        if (known && strcmp(known, name) == 0)
-            return (json_t *)f;
-    }
-    return NULL;
-}
-
-static json_t *formats_of(const json_t *manifest)
-{
-    static const char *const names[] = {"mp4", "webm"};
-    json_t *list = json_array();
-    for (size_t i = 0; i < 2; i++) {
-        char file[32];
-        snprintf(file, sizeof file, "programme.%s", names[i]);
-        const json_t *f = file_of(manifest, file);
-        if (f)
-            json_array_append_new(list, json_pack("{s:s, s:O, s:O}", "name", names[i], "bytes", json_object_get(f, "bytes"),
-                                                  "sha256", json_object_get(f, "sha256")));
-    }
-    return list;
-}
-
-/* One line a segment in tracks.jsonl; one entry a track here. */
-static json_t *tracks_of(struct control *c, const char *briefing)
-{
-    static const char *const keys[] = {"track", "endpoint", "number", "kind", "codec"};
-    json_t *segments = read_lines(c, briefing, "tracks.jsonl"), *list = json_array();
-    const json_t *s, *known;
-    size_t i, j;
-    json_array_foreach(segments, i, s) {
-        bool seen = false;
-        json_array_foreach(list, j, known)
-            seen = seen || json_equal(json_object_get(known, "track"), json_object_get(s, "track"));
-        if (seen)
-            continue;
-        json_t *track = json_object();
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-            if (json_object_get(s, keys[k]))
-                json_object_set(track, keys[k], json_object_get(s, keys[k]));
-        json_array_append_new(list, track);
-    }
-    json_decref(segments);
-    return list;
-}
-
-/* ---- the gap ledger, in the programme's time ---- */
-
-enum { SPANS_MAX = 64 };
-
-struct spans {
-    int64_t from_us[SPANS_MAX], to_us[SPANS_MAX];
-    size_t n;
+struct page_job {
+    struct aside_job job;
+    struct http_call *call;
+    json_t *answer; /* the index's part */
+    json_t *page;
+    char dir[4096];
 };
 
-static void span_edge(struct spans *s, bool on, int64_t at_us)
+static void read_page(struct aside_job *job)
 {
-    bool open = s->n && s->to_us[s->n - 1] == INT64_MAX;
-    if (on && !open && s->n < SPANS_MAX) {
-        s->from_us[s->n] = at_us;
-        s->to_us[s->n++] = INT64_MAX;
-    } else if (!on && open) {
-        s->to_us[s->n - 1] = at_us;
+    struct page_job *p = (struct page_job *)job;
+    p->page = archive_page(p->dir);
+}
+
+static void answer_page(struct control *c, struct aside_job *job)
+{
+    struct page_job *p = (struct page_job *)job;
+    if (p->page && json_object_update(p->answer, p->page) == 0) {
+        signaling_http_reply(p->call, 200, p->answer);
+    } else {
+        json_decref(p->answer);
+        signaling_http_refuse(p->call, 503, refusal_find("internal"));
     }
-}
-
-/* The stretches of session time that the programme joins: FORMAT.md, its beginning and end. */
-static struct spans spans_of(struct control *c, const char *briefing)
-{
-    struct spans recorded = {.n = 0}, meeting = {.n = 0};
-    json_t *events = read_lines(c, briefing, "events.jsonl");
-    const json_t *e;
-    size_t i;
-    json_array_foreach(events, i, e) {
-        const char *name = json_string_value(json_object_get(e, "event"));
-        int64_t at_us = json_integer_value(json_object_get(e, "at_us"));
-        if (!name)
-            continue;
-        if (strcmp(name, "recording") == 0)
-            span_edge(&recorded, json_is_true(json_object_get(json_object_get(e, "data"), "on")), at_us);
-        if (strcmp(name, "opened") == 0)
-            span_edge(&meeting, true, at_us);
-        if (strcmp(name, "closed") == 0) {
-            span_edge(&recorded, false, at_us);
-            span_edge(&meeting, false, at_us);
-        }
-    }
-    json_decref(events);
-    return recorded.n ? recorded : meeting;
-}
-
-static int64_t programme_us(const struct spans *s, int64_t at_us)
-{
-    int64_t sum = 0;
-    for (size_t i = 0; i < s->n && at_us > s->from_us[i]; i++)
-        sum += (at_us < s->to_us[i] ? at_us : s->to_us[i]) - s->from_us[i];
-    return sum;
-}
-
-/* What was lost while nothing was recorded is no gap. */
-static json_t *gaps_of(struct control *c, const char *briefing)
-{
-    struct spans spans = spans_of(c, briefing);
-    json_t *lines = read_lines(c, briefing, "ledger.jsonl"), *list = json_array();
-    const json_t *g;
-    size_t i;
-    json_array_foreach(lines, i, g) {
-        int64_t from_us = programme_us(&spans, json_integer_value(json_object_get(g, "from_us")));
-        int64_t to_us = programme_us(&spans, json_integer_value(json_object_get(g, "to_us")));
-        if (to_us > from_us)
-            json_array_append_new(list, json_pack("{s:O*, s:O*, s:I, s:I, s:O*, s:O*}", "track", json_object_get(g, "track"),
-                                                  "layer", json_object_get(g, "layer"), "from_us", (json_int_t)from_us,
-                                                  "to_us", (json_int_t)to_us, "packets", json_object_get(g, "packets"),
-                                                  "reason", json_object_get(g, "reason")));
-    }
-    json_decref(lines);
-    return list;
-}
-
-static json_t *chapters_of(struct control *c, const char *briefing)
-{
-    json_t *file = read_file(c, briefing, "chapters.json");
-    json_t *list = json_is_array(file) ? json_incref(file) : json_incref(json_object_get(file, "chapters"));
-    json_decref(file);
-    return list ? list : json_array();
+    json_decref(p->page);
+    free(p);
 }
 
 static void show(struct control *c, struct http_call *call, const struct store_recording *r)
 {
-    json_t *manifest = read_file(c, r->briefing, "manifest.json"), *answer = summary(c, r);
-    json_object_set_new(answer, "formats", formats_of(manifest));
-    json_object_set_new(answer, "chapters", chapters_of(c, r->briefing));
-    json_object_set_new(answer, "gaps", gaps_of(c, r->briefing));
-    json_object_set_new(answer, "tracks", tracks_of(c, r->briefing));
-    json_decref(manifest);
-    signaling_http_reply(call, 200, answer);
+    struct page_job *p = calloc(1, sizeof *p);
+    if (!p) {
+        signaling_http_refuse(call, 503, refusal_find("internal"));
+        return;
+    }
+    *p = (struct page_job){.job = {.work = read_page, .done = answer_page}, .call = call, .answer = summary(c, r)};
+    recording_dir(c, r->briefing, p->dir, sizeof p->dir);
+    aside_run(c, &p->job);
 }
 
 static bool may_compose(const struct identity *who)

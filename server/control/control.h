@@ -5,9 +5,10 @@
  *   worker.c        wish links to the workers            offer.c     offers, placement, layout
  *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
  *   recording.c     recorders, composing                 archive.c   /api/v1/archive
+ *   aside.c         work for the helper thread
  *
- * Thread: control's loop owns everything here; feed.c's helper thread makes memfds and touches nothing else. Times are
- * CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
+ * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
+ * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
 #pragma once
 
 #include "base/link.h"
@@ -92,6 +93,7 @@ struct commit {
     size_t n_acts;
 };
 
+struct aside;
 struct offer;
 struct worker;
 struct feed;
@@ -116,6 +118,7 @@ struct control {
     uint64_t next_act;
     struct feed *feeds;
     struct feed_maker *maker;
+    struct aside *aside; /* aside.h */
     uint32_t next_feed;
     bool feeds_known;      /* LINK_KEPT_END has come */
     int64_t hold_until_us; /* see wishes_held(); 0: over */

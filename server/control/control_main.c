@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/aside.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -84,6 +85,8 @@ static int start(struct control *c)
         err = open_signaling(c, &why);
     if (!err)
         err = feeds_start(c);
+    if (!err)
+        err = aside_start(c);
     if (err) {
         log_error("control", "can't start: %s: %s", err_str(err), why ? why : "");
         return err;
@@ -182,6 +185,7 @@ static void loop(struct control *c)
 /* Signaling last but one: its peers' last calls still find their meetings. */
 static void stop(struct control *c)
 {
+    aside_stop(c);
     feeds_stop(c);
     workers_free(c);
     store_close(c->store); /* completions of what was queued are called here */

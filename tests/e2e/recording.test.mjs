@@ -69,6 +69,8 @@ test('three floor holders are recorded, the recorder is killed in between, and t
     assert.ok(Math.abs(recording.seconds - wanted) < 1, `${recording.seconds} s recorded of ${wanted}`);
     const ours = recording.chapters.filter((c) => UNITS.includes(c.unit));
     assert.deepEqual(ours.map((c) => c.unit), UNITS);
+    assert.deepEqual(ours.map((c) => c.unit_name), ['UBND huyện Mường Lát', 'UBND huyện Bá Thước', 'UBND huyện Quan Sơn']);
+    for (const { thumb } of ours) assert.equal((await fetch(`${server.plain}/api/v1/archive/${briefing.id}/files/${thumb}`, { headers: { Cookie: cookie } })).status, 200, thumb);
 });
 
 test('every floor holder’s picture and sound are in the programme in the right order, whole and in step', async () => {

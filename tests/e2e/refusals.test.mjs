@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Server, bin, root, until } from './server.mjs';
-import { Peer, api, session } from './wire.mjs';
+import { Peer, api, bodyComplaint, session } from './wire.mjs';
 
 const UNITS = ['ubnd-tinh', 'vp-ubnd', 'h-muong-lat', 'h-quan-hoa'];
 let server, briefing, chairLink;
@@ -91,6 +91,17 @@ test('no session, no entry', async () => {
     const foreign = await api(server, 'DELETE', 'session', { cookie, origin: 'http://attacker.example' });
     assert.equal(foreign.status, 403, 'another origin may not act with the cookie');
     assert.equal((await api(server, 'GET', 'session', { cookie })).status, 200);
+});
+
+test('every page of the HTTP interface keeps to the schema, which knows what it allows', async () => {
+    const cookie = await session(server, chairLink);
+    for (const path of ['session', 'units', 'briefings', `briefings/${briefing.id}`, 'archive', 'archive/none', 'nowhere'])
+        assert.ok((await api(server, 'GET', path, { cookie })).json, path); // api() throws at a breach
+    const link = { token: 'a.b', path: '/j/a.b' };
+    assert.equal(bodyComplaint('POST', 'briefings/b1/links', 201, link), null);
+    assert.match(bodyComplaint('POST', 'briefings/b1/links', 201, { ...link, more: 1 }), /http\.link/);
+    assert.match(bodyComplaint('GET', 'units', 404, { units: [] }), /http\.error/);
+    assert.match(bodyComplaint('GET', 'weather', 200, {}), /no schema/);
 });
 
 test('malformed, oversized, unknown and ill-typed messages are refused and the next good one is answered', async () => {

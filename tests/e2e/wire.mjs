@@ -73,15 +73,43 @@ export async function watchWire(page) {
     };
 }
 
+/** Which definition the body of a successful answer keeps to, by verb and path. */
+const bodies = [
+    [/^(GET|POST) session(\/link|\/first)?$/, 'http.session'],
+    [/^GET units$/, 'http.units'],
+    [/^GET briefings$/, 'http.briefings'],
+    [/^POST briefings$/, 'http.briefing'],
+    [/^GET briefings\/[^/]+$/, 'http.briefing'],
+    [/^POST briefings\/[^/]+\/links$/, 'http.link'],
+    [/^POST briefings\/[^/]+\/[a-z-]+$/, 'http.briefing'],
+    [/^POST accounts$/, 'http.done'],
+    [/^GET archive$/, 'http.recordings'],
+    [/^GET archive\/[^/]+$/, 'http.recording'],
+    [/^POST archive\/[^/]+\/compose$/, 'http.done'],
+];
+
+/** What is wrong with an answer of /api/v1 by the protocol's schema; null when nothing is. Recordings' files are not the protocol's. */
+export function bodyComplaint(verb, path, status, json) {
+    const [route] = path.split('?');
+    if (json === null || /^archive\/[^/]+\/files\//.test(route)) return null;
+    const known = bodies.find(([pattern]) => pattern.test(`${verb} ${route}`));
+    const name = status >= 400 ? 'http.error' : known?.[1];
+    return name ? complaint(name, json) : `no schema for ${verb} ${route}`;
+}
+
+/** One request of /api/v1; throws when the answer's body breaks the schema. */
 export async function api(server, verb, path, { body, cookie, origin = server.plain, raw } = {}) {
     const headers = { Origin: origin };
     if (body !== undefined || raw !== undefined) headers['Content-Type'] = 'application/json';
     if (cookie) headers.Cookie = cookie;
     const response = await fetch(`${server.plain}/api/v1/${path}`, { method: verb, headers, body: raw ?? (body && JSON.stringify(body)), redirect: 'manual' });
     const text = await response.text();
+    const json = text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null;
+    const wrong = bodyComplaint(verb, path, response.status, json);
+    if (wrong) throw new Error(`the answer breaks the protocol: ${wrong}`);
     return {
         status: response.status,
-        json: text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null,
+        json,
         cookie: response.headers.get('set-cookie')?.split(';')[0] ?? null,
         headers: response.headers,
         text,

@@ -328,7 +328,6 @@ export const en: Words = {
         kinds: { microphone: 'sound', camera: 'picture', screen: 'shared screen' },
         gapLine: (seconds) => `${seconds} s missing`,
         unknownSource: 'a source',
-        endpoint: (n) => `endpoint ${n}`,
         playButton: 'Play',
         pauseButton: 'Pause',
         timeline: 'Position in the recording',

@@ -332,7 +332,6 @@ export const vi = {
         kinds: { microphone: 'tiếng', camera: 'hình', screen: 'trình chiếu' },
         gapLine: (seconds: string) => `thiếu ${seconds} giây`,
         unknownSource: 'một nguồn',
-        endpoint: (n: number) => `điểm cầu số ${n}`,
         playButton: 'Phát',
         pauseButton: 'Dừng',
         timeline: 'Vị trí trong bản ghi',

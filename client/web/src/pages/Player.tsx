@@ -312,8 +312,6 @@ function usePlayerKeys({ recording, at, video, seek, toggle, setSpeed, speed }: 
     }, [recording]);
 }
 
-const thumbName = (i: number): string => `thumbs/${String(i + 1).padStart(2, '0')}.jpg`;
-
 function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signal<number>; seek: (second: number) => void }) {
     const w = words.value.archive;
     const { chapters } = recording;
@@ -324,7 +322,7 @@ function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signa
             {chapters.map((chapter, i) => (
                 <li key={`${chapter.start_s}`}>
                     <button type="button" class={i === current ? 'current' : ''} aria-current={i === current} onClick={() => seek(chapter.start_s)}>
-                        <img class="thumb" src={api.file(recording.id, thumbName(i))} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />
+                        <img class="thumb" src={api.file(recording.id, chapter.thumb)} alt="" loading="lazy" onError={(e) => e.currentTarget.classList.add('missing')} />
                         <span class="chapter-words">
                             <strong>{chapter.title}</strong>
                             <small>{words.value.duration(Math.max(1, chapter.end_s - chapter.start_s))}</small>
@@ -340,7 +338,8 @@ function Chapters({ recording, at, seek }: { recording: HttpRecording; at: Signa
 function gapSource(recording: HttpRecording, gap: HttpGap): string {
     const w = words.value.archive;
     const track = recording.tracks.find((one) => one.track === gap.track);
-    return track === undefined ? w.unknownSource : `${w.kinds[track.kind]} · ${w.endpoint(track.number)}`;
+    const kind = track === undefined ? w.unknownSource : w.kinds[track.kind];
+    return gap.unit_name === '' ? kind : `${gap.unit_name} · ${kind}`;
 }
 
 function Integrity({ recording }: { recording: HttpRecording }) {
