@@ -41,7 +41,8 @@ enum feed_kind {
 };
 
 /* FEED_META body: {"endpoint":"…","number":7,"kind":"microphone|camera|screen","codec":"opus|VP8|VP9|H264","clock":48000,
- * "channels":2,"layers":3,"fmtp":"…"}. */
+ * "channels":2,"layers":3,"heights":[180,360,720],"fmtp":"…"}. Heights: of each layer's newest keyframe, 0 unknown;
+ * when they change the record is repeated at once. */
 
 /* `flags` of FEED_RTP. Video: layer in bits 0–1, FEED_FLAG_KEYFRAME on the packets of a keyframe. Sound: the RFC 6464 byte
  * (voice bit 0x80, level in −dBov), 0xFF when the sender gives none. */

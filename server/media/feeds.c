@@ -123,9 +123,10 @@ static void put_meta(struct feed *f, struct feed_track *t, const struct source *
 {
     const struct wish_endpoint *w = wish_find(&f->briefing->wish, s->number);
     const struct endpoint *e = s->peer->user;
-    json_t *o = json_pack("{ss sI ss ss si si si ss}", "endpoint", w ? w->id : "", "number", (json_int_t)s->number, "kind",
-                          report_kind(s->kind), "codec", codec_name(s->codec), "clock", (int)s->clock_hz, "channels",
-                          s->codec == RTP_OPUS ? 2 : 0, "layers", s->n_layers, "fmtp", e->fmtp[s->kind]);
+    json_t *o = json_pack("{ss sI ss ss si si si s[iii] ss}", "endpoint", w ? w->id : "", "number", (json_int_t)s->number,
+                          "kind", report_kind(s->kind), "codec", codec_name(s->codec), "clock", (int)s->clock_hz, "channels",
+                          s->codec == RTP_OPUS ? 2 : 0, "layers", s->n_layers, "heights", source_known_height(s, 0),
+                          source_known_height(s, 1), source_known_height(s, 2), "fmtp", e->fmtp[s->kind]);
     char body[FEED_BODY_MAX];
     size_t len = o ? json_dumpb(o, body, sizeof body, JSON_COMPACT) : 0;
     json_decref(o);
@@ -138,8 +139,19 @@ static void put_meta(struct feed *f, struct feed_track *t, const struct source *
         .incarnation = s->incarnation,
         .session_us = now_us,
     };
-    if (put(f, &r, body))
-        t->meta_us = now_us;
+    if (!put(f, &r, body))
+        return;
+    t->meta_us = now_us;
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        t->heights[i] = source_known_height(s, i);
+}
+
+static bool heights_changed(const struct feed_track *t, const struct source *s)
+{
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        if (t->heights[i] != source_known_height(s, i))
+            return true;
+    return false;
 }
 
 static void put_rates(struct feed *f, struct feed_track *t, const struct source *s, int64_t now_us)
@@ -399,7 +411,7 @@ static void tick_track(struct feed *f, struct source *s, int64_t now_us)
         memset(t->newest_seq, 0, sizeof t->newest_seq);
         put_meta(f, t, s, now_us);
     }
-    if (now_us - t->meta_us >= FEED_META_US)
+    if (now_us - t->meta_us >= FEED_META_US || heights_changed(t, s))
         put_meta(f, t, s, now_us);
     if (s->kind != WISH_MICROPHONE)
         tell_rates(f, t, s, now_us);

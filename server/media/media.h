@@ -75,6 +75,7 @@ struct feed_track {
     bool started;          /* records of this incarnation have been written */
     uint8_t wanted, alive; /* mirror: layers that the reader wants, that it was told to live */
     int64_t meta_us, rates_us;
+    uint16_t heights[SFU_LAYERS];   /* of the layers, as told */
     int64_t newest_seq[SFU_LAYERS]; /* newest number written, of this incarnation */
 };
 

@@ -32,20 +32,31 @@ static bool split_track(uint32_t track, uint32_t *ret_number, enum wish_kind *re
     return *ret_number >= 1 && *ret_number <= WISH_ENDPOINT_NUMBER_MAX && track % 4;
 }
 
+/* Of layers that do not flow here: which one fits a slot is known before anything is asked for. */
+static void take_heights(struct source *s, const json_t *heights)
+{
+    for (unsigned i = 0; i < SFU_LAYERS; i++) {
+        json_int_t height = json_integer_value(json_array_get(heights, i));
+        s->origin_height[i] = height > 0 && height <= UINT16_MAX ? (uint16_t)height : 0;
+    }
+}
+
 static void take_meta(struct feed *f, const struct feed_record *r, const uint8_t *body, int64_t now_us)
 {
     uint32_t number;
     enum wish_kind kind;
     if (!split_track(r->track, &number, &kind))
         return;
-    json_t *o = json_loadb((const char *)body, r->len, 0, NULL);
+    json_auto_t *o = json_loadb((const char *)body, r->len, 0, NULL);
     enum rtp_codec codec = codec_of(json_string_value(json_object_get(o, "codec")));
     json_int_t layers = json_integer_value(json_object_get(o, "layers"));
-    json_decref(o);
     if (codec == RTP_CODEC_NONE || (codec == RTP_OPUS) != (kind == WISH_MICROPHONE) || layers < 0 || layers > SFU_LAYERS)
         return;
     struct source *s = router_mirror(f->briefing->router, number, kind, r->incarnation, codec, (uint8_t)layers, now_us);
-    if (!s || s->user == f)
+    if (!s)
+        return;
+    take_heights(s, json_object_get(o, "heights"));
+    if (s->user == f)
         return;
     s->user = f;
     mirrors_want(f->briefing->media, s, s->wanted);

@@ -124,15 +124,20 @@ bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us)
     return (!s->peer && s->origin_bps[layer]) || layer_alive(s->layers[layer], now_us);
 }
 
+uint16_t source_known_height(const struct source *s, unsigned layer)
+{
+    const struct layer *l = s->layers[layer];
+    return l && l->height ? l->height : s->origin_height[layer];
+}
+
 uint16_t source_layer_height(const struct source *s, unsigned layer)
 {
-    if (s->layers[layer] && s->layers[layer]->height)
-        return s->layers[layer]->height;
+    if (source_known_height(s, layer))
+        return source_known_height(s, layer);
     for (unsigned known = 0; known < SFU_LAYERS; known++) {
-        if (!s->layers[known] || !s->layers[known]->height)
-            continue;
-        unsigned height = s->layers[known]->height;
-        return (uint16_t)(known < layer ? height << (layer - known) : height >> (known - layer));
+        unsigned height = source_known_height(s, known);
+        if (height)
+            return (uint16_t)(known < layer ? height << (layer - known) : height >> (known - layer));
     }
     return (uint16_t)(180u << layer);
 }

@@ -67,10 +67,11 @@ struct source {
     struct keyframes keyframes;
     struct slot **slots; /* whom it feeds */
     size_t n_slots, cap_slots;
-    uint8_t wanted;                  /* mirror: layers its slots want, as told to the origin */
-    uint32_t origin_bps[SFU_LAYERS]; /* mirror: what the origin has of each layer, 0: not alive there */
-    uint8_t level;                   /* newest RFC 6464 byte */
-    int64_t chosen_us;               /* when its slots' layers were last chosen */
+    uint8_t wanted;                     /* mirror: layers its slots want, as told to the origin */
+    uint32_t origin_bps[SFU_LAYERS];    /* mirror: what the origin has of each layer, 0: not alive there */
+    uint16_t origin_height[SFU_LAYERS]; /* mirror: of each layer's newest keyframe at the origin, 0: unknown */
+    uint8_t level;                      /* newest RFC 6464 byte */
+    int64_t chosen_us;                  /* when its slots' layers were last chosen */
 };
 
 /* What one look at a packet found. */
@@ -123,7 +124,9 @@ void source_tick(struct source *s, int64_t now_us);
 bool layer_alive(const struct layer *l, int64_t now_us);
 /* The same for a layer of a source; of a mirror it may live at the origin without flowing here. */
 bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us);
-/* Height of a layer, guessed from its neighbours while unknown. */
+/* Height of a layer as far as a keyframe has told it, here or at the origin; 0: unknown. */
+uint16_t source_known_height(const struct source *s, unsigned layer);
+/* The same, guessed from its neighbours while unknown. */
 uint16_t source_layer_height(const struct source *s, unsigned layer);
 /* The lowest living layer at least `height` high, else the highest living; with none alive the one that would be chosen. */
 unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t now_us);

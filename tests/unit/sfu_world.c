@@ -78,6 +78,8 @@ static void note_block(struct line *l, const struct rtcp_block *b)
     if (b->type == RTCP_PSFB && b->count == RTCP_PLI) {
         l->plis++;
         assert_int_equal(rtcp_get_pli(b, &l->last_pli_ssrc), 0);
+        for (unsigned i = 0; i < SFU_LAYERS; i++)
+            l->camera_plis[i] += l->world->cameras[l - l->world->lines].ssrc[i] == l->last_pli_ssrc;
     }
     if (b->type == RTCP_RTPFB && b->count == RTCP_TRANSPORT_CC)
         l->feedbacks++;
@@ -199,7 +201,7 @@ static void configure_slots(struct peer_config *c, uint32_t number)
 
 static void set_camera(struct camera *c, struct line *l, uint32_t first_ssrc, unsigned layers)
 {
-    *c = (struct camera){.line = l, .tag = first_ssrc << 12};
+    *c = (struct camera){.line = l, .tag = first_ssrc << 12, .layers = layers};
     for (unsigned i = 0; i < SFU_LAYERS; i++) {
         c->ssrc[i] = first_ssrc + i;
         c->rtx_ssrc[i] = layers == 1 && first_ssrc % 100 == 20 ? first_ssrc + 1 : first_ssrc + 3 + i;
@@ -322,9 +324,9 @@ static void write_vp8(struct writer *x, const struct vp8_packet *v)
     write_u32(x, v->tag);
 }
 
-static bool is_simulcast(const struct world *w, const struct camera *c)
+static bool is_simulcast(const struct camera *c)
 {
-    return c->height[0] == 180;
+    return c->layers > 1;
 }
 
 static void send_vp8(struct world *w, struct camera *c, unsigned layer, const struct vp8_packet *v, bool repair)
@@ -334,7 +336,7 @@ static void send_vp8(struct world *w, struct camera *c, unsigned layer, const st
     bool screen = c >= w->screens && c < w->screens + WORLD_PEERS;
     write_header(&x, w, c->line, repair ? PT_RTX : PT_VP8, v->marker, repair ? c->rtx_seq[layer]++ : v->seq, v->ts,
                  repair ? c->rtx_ssrc[layer] : c->ssrc[layer], repair ? EXT_RRID : EXT_RID,
-                 is_simulcast(w, c) ? "lmh"[layer] : 0, screen ? '3' : '2');
+                 is_simulcast(c) ? "lmh"[layer] : 0, screen ? '3' : '2');
     if (repair)
         write_u16(&x, v->seq);
     write_vp8(&x, v);
@@ -415,7 +417,7 @@ void world_live(struct world *w, int64_t ms, uint32_t cameras, uint32_t sounds, 
             if ((sounds & 1u << n) && t % 20 == 0)
                 world_sound(w, n, level);
             for (unsigned i = 0; (cameras & 1u << n) && t % 35 == 0 && i < SFU_LAYERS; i++)
-                if (i == 0 || is_simulcast(w, &w->cameras[n - 1]))
+                if (i == 0 || is_simulcast(&w->cameras[n - 1]))
                     world_frame(w, &w->cameras[n - 1], i, 3, false, 0);
         }
         world_run(w, 5000);

@@ -36,6 +36,7 @@ struct line {
     void *lose_ctx;
     unsigned plis, feedbacks, reports;
     uint32_t last_pli_ssrc;
+    unsigned camera_plis[SFU_LAYERS]; /* of them those for a layer of the camera */
     uint16_t nacks[WORLD_NACKS];
     size_t n_nacks;
     struct rtcp_sender_info sr[SFU_SLOTS_MAX]; /* newest of each slot */
@@ -49,6 +50,7 @@ struct camera {
     uint8_t tl0[SFU_LAYERS];
     uint16_t height[SFU_LAYERS];
     uint32_t tag;
+    unsigned layers;
 };
 
 struct world {
