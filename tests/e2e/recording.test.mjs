@@ -4,10 +4,12 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { chromium, firefox, newPage } from './browsers.mjs';
 import { decode, skews, strength, RATE } from './decode.mjs';
 import { Endpoint } from './endpoint.mjs';
-import { Server, figure, pause, percentile, until } from './server.mjs';
+import { Server, bin, figure, pause, percentile, until } from './server.mjs';
 import { Peer, api, session } from './wire.mjs';
 
 const UNITS = ['h-muong-lat', 'h-ba-thuoc', 'h-quan-son'];
@@ -124,6 +126,24 @@ test('the archive page plays the programme in Chromium and Firefox, with its cha
             await browser.close();
         }
     }
+});
+
+test('the other format is composed on demand, with the chapters inside', async () => {
+    assert.equal((await api(server, 'POST', `archive/${briefing.id}/compose`, { cookie, body: { format: 'webm' } })).status, 202);
+    const recording = await until(
+        'the WebM programme',
+        async () => {
+            const { json } = await api(server, 'GET', `archive/${briefing.id}`, { cookie });
+            return json.formats.some((f) => f.name === 'webm' || f.name === 'programme.webm') && json;
+        },
+        { timeout_ms: 90000, every_ms: 250 },
+    );
+    assert.equal(recording.formats.length, 2, 'the first one is still there');
+    const { stdout } = await promisify(execFile)(join(bin, 'giaoban-recorder'), ['--check', join(server.data, 'recordings', briefing.id, 'programme.webm')]);
+    const check = JSON.parse(stdout.trim().split('\n').pop());
+    assert.ok(check.chapters >= UNITS.length, stdout);
+    assert.ok(Math.abs(check.av_skew_ms) <= 60, stdout);
+    assert.ok(Math.abs(check.duration_s - (closedAt - openedAt) / 1000) < 1, stdout);
 });
 
 test('ranges are served, and nothing outside the recording is', async () => {
