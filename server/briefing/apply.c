@@ -83,6 +83,7 @@ static void apply_closed(struct briefing *b, int64_t at_ms)
     b->phase = BRIEFING_CLOSED;
     b->closed_ms = at_ms;
     b->floor = b->spotlight = b->screen = 0;
+    b->floor_ms = 0;
     b->recording = false;
     for (size_t i = 0; i < b->n; i++) {
         switch_off(&b->endpoints[i]);

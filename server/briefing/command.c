@@ -200,6 +200,12 @@ static void decide_join(struct decision *d)
     struct briefing_event *e = emit(d, EVENT_JOINED, known ? known->number : (uint32_t)d->b->n + 1);
     e->seat = *seat;
     e->hears = !is_second(d->b, seat);
+    if (known && seat->role == ROLE_OBSERVER) { /* it went as one who may speak */
+        if (known->hand_seq)
+            emit(d, EVENT_HAND_LOWERED, known->number);
+        if (d->b->floor == known->number)
+            emit(d, EVENT_FLOOR_REVOKED, known->number);
+    }
 }
 
 /* What an endpoint gives up when it goes for good. */

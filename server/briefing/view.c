@@ -61,12 +61,17 @@ static json_t *hands_json(const struct briefing *b)
     return list;
 }
 
+static json_t *time_json(int64_t ms)
+{
+    return ms ? json_integer((json_int_t)ms) : json_null();
+}
+
 json_t *briefing_state(const struct briefing *b, enum role role)
 {
     (void)role; /* nothing in it is secret from any role yet */
-    return json_pack("{ss ss ss sI sI sI sI sI sb sb so so}", "id", briefing_id(b), "title", briefing_title(b), "state",
-                     briefing_phase_name(b->phase), "opened_ms", (json_int_t)b->opened_ms, "floor", (json_int_t)b->floor,
-                     "floor_since_ms", (json_int_t)b->floor_ms, "spotlight", (json_int_t)b->spotlight, "screen",
+    return json_pack("{ss ss ss so sI so sI sI sb sb so so}", "id", briefing_id(b), "title", briefing_title(b), "state",
+                     briefing_phase_name(b->phase), "opened_ms", time_json(b->opened_ms), "floor", (json_int_t)b->floor,
+                     "floor_since_ms", time_json(b->floor_ms), "spotlight", (json_int_t)b->spotlight, "screen",
                      (json_int_t)b->screen, "locked", b->locked, "recording", b->recording, "hands", hands_json(b),
                      "endpoints", endpoints_json(b));
 }

@@ -109,7 +109,7 @@ static inline void client_fold(json_t *state, const json_t *message)
         json_object_set(state, "floor_since_ms", at_ms);
     } else if (!strcmp(name, "floor-revoked")) {
         json_object_set_new(state, "floor", json_integer(0));
-        json_object_set_new(state, "floor_since_ms", json_integer(0));
+        json_object_set_new(state, "floor_since_ms", json_null());
     } else if (!strcmp(name, "muted")) {
         json_object_set_new(e, "microphone", json_false());
     } else if (!strcmp(name, "all-muted")) {
@@ -146,6 +146,7 @@ static inline void check_endpoints(const struct briefing *b, uint32_t screen)
         HOLDS(!e->removed || (!e->connected && !e->hand_seq));
         HOLDS(e->connected || (!e->microphone && !e->camera && !e->screen));
         HOLDS(e->role != ROLE_OBSERVER || (!e->microphone && !e->camera && !e->screen && !e->hand_seq));
+        HOLDS(e->role != ROLE_OBSERVER || briefing_floor(b) != e->number);
         HOLDS(e->screen == (screen == e->number));
         HOLDS((e->hand_seq == 0) == (e->hand_ms == 0) && (!e->hand_seq || briefing_floor(b) != e->number));
         for (size_t k = 0; k < i; k++) {
@@ -201,7 +202,16 @@ struct watched {
     struct briefing *live, *replayed; /* folds its events; folds their stored bytes */
     json_t *client;                   /* a client's state, NULL before the first snapshot */
     uint64_t client_last;
+    FILE *record; /* NULL, or where what the client gets is written, a line each */
 };
+
+static inline void watched_record(struct watched *w, const json_t *o)
+{
+    char *text = w->record ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    if (text)
+        fprintf(w->record, "%s\n", text);
+    free(text);
+}
 
 static inline void watched_fold(struct watched *w, const struct briefing_event *e)
 {
@@ -219,6 +229,7 @@ static inline void watched_fold(struct watched *w, const struct briefing_event *
         json_t *message = briefing_event_message(e, prev);
         HOLDS(message && prev <= w->client_last); /* no hole */
         client_fold(w->client, message);
+        watched_record(w, message);
         w->client_last = e->seq;
         json_decref(message);
     }

@@ -20,7 +20,7 @@ static void random_commands_keep_the_rules_and_replay_alike(void **state)
         uint32_t random = seed * 7919;
         struct watched w = watched_new();
         schedule_watched(&w);
-        for (int64_t at = 2; at < 150; at++)
+        for (int64_t at = 2; at < 400; at++)
             command_from(&w, next_random, &random, at);
         events += briefing_seq(w.live);
         watched_free(&w);
@@ -175,8 +175,8 @@ static void snapshot_and_summary_have_the_protocols_form(void **state)
     json_t *o = briefing_state(w.live, ROLE_CHAIR), *summary = briefing_summary(w.live, ROLE_CHAIR);
     char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     assert_string_equal(text,
-                        "{\"endpoints\":[],\"floor\":0,\"floor_since_ms\":0,\"hands\":[],\"id\":\"b1\",\"locked\":false,"
-                        "\"opened_ms\":0,\"recording\":false,\"screen\":0,\"spotlight\":0,\"state\":\"scheduled\","
+                        "{\"endpoints\":[],\"floor\":0,\"floor_since_ms\":null,\"hands\":[],\"id\":\"b1\",\"locked\":false,"
+                        "\"opened_ms\":null,\"recording\":false,\"screen\":0,\"spotlight\":0,\"state\":\"scheduled\","
                         "\"title\":\"Giao ban\"}");
     free(text);
     text = json_dumps(summary, JSON_COMPACT | JSON_SORT_KEYS);
@@ -187,6 +187,67 @@ static void snapshot_and_summary_have_the_protocols_form(void **state)
     json_decref(o);
     json_decref(summary);
     watched_free(&w);
+}
+
+/* ---- the record that the web client's fold is tested with ---- */
+
+static void record_state(struct watched *w)
+{
+    json_t *state = briefing_state(w->live, ROLE_DELEGATE);
+    watched_record(w, state);
+    json_decref(state);
+}
+
+/* A briefing of random commands, to its end: the snapshot, then events, then what the snapshot is now. */
+static void record_briefing(FILE *to, uint32_t seed)
+{
+    struct watched w = watched_new();
+    const struct briefing_command open = {.kind = COMMAND_OPEN, .role = ROLE_CHAIR, .at_ms = 2},
+                                  close = {.kind = COMMAND_CLOSE, .role = ROLE_CHAIR, .at_ms = 900};
+    schedule_watched(&w);
+    w.record = to;
+    record_state(&w);
+    watched_command(&w, &open);
+    for (int64_t at = 3; at < 400 && briefing_phase(w.live) == BRIEFING_OPEN; at++) {
+        uint64_t before = briefing_seq(w.live);
+        command_from(&w, next_random, &seed, at);
+        if (briefing_seq(w.live) / 8 != before / 8)
+            record_state(&w);
+    }
+    watched_command(&w, &close);
+    record_state(&w);
+    watched_free(&w);
+}
+
+/* tests/data/briefings.jsonl is what this core says: client/web/test/record.test.ts folds it. GIAOBAN_RECORD=1 writes it
+ * anew. */
+static void recorded_briefings_are_what_clients_are_told(void **state)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    for (uint32_t seed = 1; seed <= 8; seed++)
+        record_briefing(to, seed * 104729);
+    assert_int_equal(fclose(to), 0);
+    if (getenv("GIAOBAN_RECORD")) {
+        FILE *file = fopen(TEST_DATA "/briefings.jsonl", "w");
+        assert_non_null(file);
+        fputs(text, file);
+        fclose(file);
+    }
+    FILE *file = fopen(TEST_DATA "/briefings.jsonl", "r");
+    assert_non_null(file);
+    char *line = NULL, *at = text;
+    size_t cap = 0;
+    ssize_t n;
+    while ((n = getline(&line, &cap, file)) > 0) {
+        assert_true(strncmp(at, line, (size_t)n) == 0);
+        at += n;
+    }
+    assert_int_equal(*at, 0);
+    free(line);
+    fclose(file);
+    free(text);
 }
 
 static void client_is_not_told_of_the_schedule(void **state)
@@ -209,6 +270,7 @@ int main(void)
         cmocka_unit_test(stored_events_are_read_strictly),
         cmocka_unit_test(events_that_cannot_follow_are_refused),
         cmocka_unit_test(snapshot_and_summary_have_the_protocols_form),
+        cmocka_unit_test(recorded_briefings_are_what_clients_are_told),
         cmocka_unit_test(client_is_not_told_of_the_schedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

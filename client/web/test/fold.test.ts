@@ -77,15 +77,29 @@ test('a hand that goes up twice is listed once', () => {
     assert.equal(after({ event: 'hand-raised', data: { number: 2 } }, { event: 'hand-raised', data: { number: 2 } }).hands.length, 1);
 });
 
-test('spotlight, screen, lock, recording and closing set their one field', () => {
+test('spotlight, screen, lock and recording set their one field', () => {
     const state = after(
+        { event: 'spotlighted', data: { number: 2 } },
+        { event: 'screen-shown', data: { number: 3 } },
+        { event: 'microphones-locked', data: { locked: true } },
+        { event: 'recording', data: { on: true } },
+    );
+    assert.deepEqual([state.spotlight, state.screen, state.locked, state.recording], [2, 3, true, true]);
+});
+
+test('closing ends floor, hands, spotlight, screen, recording and every connection, and keeps the lock', () => {
+    const state = after(
+        { event: 'hand-raised', data: { number: 2 } },
+        { event: 'floor-granted', data: { number: 3 } },
         { event: 'spotlighted', data: { number: 2 } },
         { event: 'screen-shown', data: { number: 3 } },
         { event: 'microphones-locked', data: { locked: true } },
         { event: 'recording', data: { on: true } },
         { event: 'closed', data: {} },
     );
-    assert.deepEqual([state.spotlight, state.screen, state.locked, state.recording, state.state], [2, 3, true, true, 'closed']);
+    assert.deepEqual([state.state, state.floor, state.floor_since_ms, state.spotlight, state.screen, state.recording, state.locked], ['closed', 0, null, 0, 0, false, true]);
+    assert.deepEqual(state.hands, []);
+    assert.ok(state.endpoints.every((e) => !e.connected && !e.microphone && !e.camera && !e.screen));
 });
 
 test('an event leaves the state before it untouched', () => {

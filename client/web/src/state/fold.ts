@@ -1,5 +1,5 @@
-// The briefing's state as a fold over the same events that the server keeps. Every change is an event of its own, so a case
-// sets its field and knows no rule. Pure: no clock, no socket, no signal.
+// The briefing's state as a fold over the same events that the server keeps (server/briefing/apply.c). A case sets its field and
+// knows no rule; only `closed` ends several things at once. Pure: no clock, no socket, no signal.
 import type { BriefingState, Endpoint, BriefingEvent } from '../protocol.gen';
 
 function withEndpoint(state: BriefingState, number: number, change: Partial<Endpoint>): BriefingState {
@@ -18,13 +18,18 @@ function joined(state: BriefingState, endpoint: Endpoint): BriefingState {
     return { ...state, endpoints: [...others, endpoint].sort((a, b) => a.number - b.number) };
 }
 
+function closed(state: BriefingState): BriefingState {
+    const endpoints = state.endpoints.map((endpoint) => ({ ...endpoint, connected: false, microphone: false, camera: false, screen: false }));
+    return { ...state, state: 'closed', floor: 0, floor_since_ms: null, spotlight: 0, screen: 0, recording: false, hands: [], endpoints };
+}
+
 /** The state after one event. */
 export function applyEvent(state: BriefingState, event: BriefingEvent): BriefingState {
     switch (event.event) {
         case 'opened':
             return { ...state, state: 'open', opened_ms: event.at_ms };
         case 'closed':
-            return { ...state, state: 'closed' };
+            return closed(state);
         case 'joined':
             return joined(state, event.data.endpoint);
         case 'left':
