@@ -41,12 +41,17 @@ static bool doubtful(const struct rewrite *r, uint32_t ts, int64_t now_us)
     return off > REWRITE_OFF_US || off < -REWRITE_OFF_US;
 }
 
-/* A picture whose time has been sent already is most often the same picture in another layer: a millisecond tells them
- * apart, and the slot does not run ahead of its line by a frame at every change of layer. */
-static uint32_t step_ticks(const struct rewrite *r, uint32_t out)
+/* The new source's time on the slot's line, at least a step ahead of the newest sent. A frame of sound lasts: two of them
+ * must not overlap, a receiver throws the second away. A picture whose time has been sent already is most often the same
+ * picture in another layer: a millisecond tells them apart, and the slot does not run ahead of its line by a frame at every
+ * change of layer. */
+static uint32_t ahead_of_newest(const struct rewrite *r, uint32_t out)
 {
-    bool same_picture = r->clock_hz == 90000 && ts_diff(r->newest_ts, out) < (int32_t)(r->clock_hz / 100);
-    return same_picture ? r->clock_hz / 1000 : r->frame_ticks;
+    bool picture = r->clock_hz == 90000;
+    bool same_picture = picture && ts_diff(r->newest_ts, out) < (int32_t)(r->clock_hz / 100);
+    uint32_t step = same_picture ? r->clock_hz / 1000 : r->frame_ticks;
+    int32_t least = picture ? 1 : (int32_t)step;
+    return ts_diff(out, r->newest_ts) < least ? r->newest_ts + step : out;
 }
 
 int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t session_us, int64_t now_us)
@@ -62,8 +67,7 @@ int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t sess
             r->doubted = true;
             return ERR_AGAIN;
         }
-        if (ts_diff(out, r->newest_ts) <= 0)
-            out = r->newest_ts + step_ticks(r, out);
+        out = ahead_of_newest(r, out);
         if (!r->ended_frame)
             r->next_seq++;
     }
@@ -82,6 +86,19 @@ void rewrite_stop(struct rewrite *r)
 {
     r->running = false;
     r->doubted = false;
+}
+
+int rewrite_own(struct rewrite *r, int64_t now_us, struct rewritten *ret)
+{
+    if (r->running || !r->anchored)
+        return ERR_STATE;
+    if (!r->ended_frame)
+        r->next_seq++;
+    r->ended_frame = true;
+    r->newest_ts += r->frame_ticks;
+    r->newest_sent_us = now_us;
+    *ret = (struct rewritten){.seq = r->next_seq++, .ts = r->newest_ts};
+    return 0;
 }
 
 /* ---- sequence ---- */

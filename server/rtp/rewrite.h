@@ -6,8 +6,8 @@
  * would break the receiver's SRTP rollover counter.
  *
  * Timestamp: a slot has one line from session time to timestamps. A switch puts the new source on that line by its session
- * time (clockmap.h); if the result is not ahead of the last one sent, it steps forward by one frame (by a
- * millisecond when it is the same picture in another layer).
+ * time (clockmap.h); if the result is not ahead of the last one sent (of sound: by a frame), it steps forward by one frame
+ * (by a millisecond when it is the same picture in another layer).
  *
  * VP8: PictureID, TL0PICIDX and KEYIDX are continuous as well, dropped pictures leave no hole.
  *
@@ -67,6 +67,10 @@ void rewrite_init(struct rewrite *r, uint16_t first_seq, uint32_t first_ts, uint
 int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t session_us, int64_t now_us);
 /* The source has left; the slot is quiet until the next rewrite_switch(). Late packets are refused from here on. */
 void rewrite_stop(struct rewrite *r);
+
+/* Numbers for a packet of our own, one frame behind the newest, while no source is in the slot; whoever enters goes on
+ * behind it. ERR_STATE: a source is in it, or none has ever been. */
+int rewrite_own(struct rewrite *r, int64_t now_us, struct rewritten *ret);
 
 /* Numbers for a packet that is forwarded. `ends_frame`: it is the last of its frame (sound: always). ERR_STALE: from before
  * the switch or too old; ERR_EXISTS: it was dropped on purpose; ERR_STATE: no source. */

@@ -102,7 +102,7 @@ void peer_free(struct peer *p, int64_t now_us);
 
 void peer_input_rtp(struct peer *p, struct packet *packet, int64_t now_us);
 void peer_input_rtcp(struct peer *p, const uint8_t *bytes, size_t len, int64_t now_us);
-/* Feedback, reports and NACKs that are due. */
+/* Feedback, reports and frames of silence that are due. */
 void peer_tick(struct peer *p, int64_t now_us);
 /* Sends what the pacer releases. */
 void peer_flush(struct peer *p, int64_t now_us);

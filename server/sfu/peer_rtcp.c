@@ -133,6 +133,8 @@ static void close_line_interval(struct peer *p, int64_t now_us)
 
 void peer_tick(struct peer *p, int64_t now_us)
 {
+    for (size_t i = 0; i < p->n_slots; i++)
+        slot_silence(&p->slots[i], now_us);
     send_feedback(p, now_us);
     send_reports(p, now_us);
     close_line_interval(p, now_us);

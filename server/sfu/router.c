@@ -215,6 +215,7 @@ static void settle_peer(struct router *r, struct peer *p, const struct candidate
         s->want_height = plan.heights[i];
         slot_bind(s, plan.sources[i], now_us);
         slot_settle(s);
+        slot_silence(s, now_us);
     }
 }
 

@@ -27,6 +27,11 @@ void sfu_init(struct sfu *s, const struct sfu_shell *shell, uint64_t seed)
     memset(s, 0, sizeof *s);
     s->shell = *shell;
     s->random = seed ? seed : 1;
+    /* RFC 6716, 3.1: CELT, fullband, 20 ms, mono, one frame; of its two bytes the first bit says silence */
+    static const uint8_t silence[SFU_SILENCE_BYTES] = {0xf8, 0xff, 0xfe};
+    s->silence.refs = 1;
+    s->silence.len = SFU_SILENCE_AT + SFU_SILENCE_BYTES;
+    memcpy(s->silence.bytes + SFU_SILENCE_AT, silence, sizeof silence);
 }
 
 void sfu_finish(struct sfu *s)

@@ -101,7 +101,10 @@ struct sfu {
     uint32_t next_uid;
     uint64_t random;
     int64_t tick_us;
+    struct packet silence; /* a frame of it, ours for good: shared by every slot, back in no pool */
 };
+
+enum { SFU_SILENCE_AT = 64, SFU_SILENCE_BYTES = 3 }; /* where the frame is in that packet */
 
 /* `seed` makes the first numbers of slots; not 0. */
 void sfu_init(struct sfu *s, const struct sfu_shell *shell, uint64_t seed);

@@ -85,6 +85,43 @@ static bool prepare(struct slot *s, struct source *source)
     return build_headers(s, codec) == 0;
 }
 
+/* Its source is about to leave. */
+static void begin_silence(struct slot *s, int64_t now_us)
+{
+    if (!slot_flows(s) || s->source->codec != RTP_OPUS || now_us - s->rewrite.newest_sent_us > SLOT_SILENT_US)
+        return;
+    s->silence_left = SLOT_SILENCE_FRAMES;
+    s->silence_us = now_us;
+}
+
+/* Another sound follows: when it is flowing, its next packet is soon here and takes the former's place without a gap. */
+static void put_silence_off(struct slot *s, int64_t now_us)
+{
+    if (s->silence_left && layer_alive(s->source->layers[0], now_us))
+        s->silence_us = now_us + 2 * SLOT_SILENCE_EVERY_US;
+}
+
+void slot_silence(struct slot *s, int64_t now_us)
+{
+    struct rewritten numbers;
+    if (!s->silence_left || now_us < s->silence_us)
+        return;
+    s->silence_left--;
+    s->silence_us += SLOT_SILENCE_EVERY_US;
+    if (rewrite_own(&s->rewrite, now_us, &numbers))
+        return;
+    struct pacer_packet item = {
+        .packet = packet_ref(&s->peer->sfu->silence),
+        .slot = s,
+        .ts = numbers.ts,
+        .seq = numbers.seq,
+        .offset = SFU_SILENCE_AT,
+        .len = SFU_SILENCE_BYTES,
+    };
+    if (!peer_queue(s->peer, true, &item, now_us))
+        packet_unref(item.packet);
+}
+
 void slot_bind(struct slot *s, struct source *source, int64_t now_us)
 {
     if (s->source == source)
@@ -92,6 +129,7 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
     if (source && !prepare(s, source))
         source = NULL;
     if (s->source) {
+        begin_silence(s, now_us);
         source_remove_slot(s->source, s);
         rewrite_stop(&s->rewrite);
     }
@@ -106,6 +144,7 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
         return;
     }
     s->target = 0;
+    put_silence_off(s, now_us);
     if (s->shown != source->number)
         show(s, 0);
 }
@@ -134,6 +173,7 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
         return false;
     }
     s->layer = seen->layer;
+    s->silence_left = 0;
     s->report_us = now_us;
     s->peer->sfu->stats.slot_switches++;
     show(s, s->source->number);

@@ -21,6 +21,14 @@ enum {
     SLOT_REPLAY_US = 300 * 1000, /* a keyframe so young is not asked for again: the slot begins with it out of the history */
 };
 
+/* When a sound that was flowing is taken out of its slot, we send some frames of silence in its place: a receiver that gets
+ * nothing conceals, and what it invents sounds on for half a second. */
+enum {
+    SLOT_SILENCE_FRAMES = 5,
+    SLOT_SILENCE_EVERY_US = 20 * 1000, /* a frame's length; they leave with the tick */
+    SLOT_SILENT_US = 200 * 1000,       /* a slot that has sent nothing for so long is silent already */
+};
+
 enum slot_role { SLOT_STAGE_SOUND, SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN, SLOT_FURTHER_SOUND, SLOT_TILE };
 
 struct slot_codec {
@@ -51,6 +59,8 @@ struct slot {
     uint32_t packets, octets;
     int64_t report_us;     /* next sender report */
     int64_t bound_us;      /* when the source was put in */
+    int64_t silence_us;    /* when the next frame of silence is due … */
+    uint8_t silence_left;  /* … and how many are to follow */
     uint32_t shown;        /* number of the endpoint that flows, 0: empty; what is reported */
     uint64_t lost_reports; /* receiver's: newest cumulative loss */
 };
@@ -81,6 +91,8 @@ void slot_skip(struct slot *s, unsigned layer, int64_t ext_seq);
 void slot_resend(struct slot *s, uint16_t seq, int64_t now_us);
 /* Its picture has broken at the receiver: PLI or FIR. */
 void slot_keyframe(struct slot *s, int64_t now_us);
+/* A frame of silence when one is due. */
+void slot_silence(struct slot *s, int64_t now_us);
 /* Source and layer are flowing. */
 static inline bool slot_flows(const struct slot *s)
 {

@@ -56,6 +56,7 @@ static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header
         body += 2;
         len -= 2;
     }
+    a.silence = v.pt == PT_OPUS && len == 3 && !memcmp(body, "\xf8\xff\xfe", 3);
     a.tag = len >= 4 ? tag_of(body + len) : 0;
     struct vp8_descriptor d;
     if ((v.pt == PT_VP8 || v.pt == PT_RTX) && vp8_parse(body, len, &d) == 0) {

@@ -25,6 +25,7 @@ struct arrived {
     uint32_t tag;          /* what the publisher wrote at the payload's end: which of its packets this is */
     uint16_t original_seq; /* RTX */
     bool repair;
+    bool silence; /* the three bytes that are 20 ms of silence in Opus, nothing else */
 };
 
 struct line {

@@ -238,6 +238,29 @@ static void no_number_is_ever_given_to_two_packets(void **state)
     assert_true(forwarded > 200000);
 }
 
+static void a_packet_of_our_own_follows_the_last_source_and_the_next_one_follows_it(void **state)
+{
+    struct rewritten out;
+    rewrite_init(&r, 100, 5000, 48000, 960);
+    assert_int_equal(rewrite_own(&r, 0, &out), ERR_STATE); /* nobody has been in the slot */
+    assert_int_equal(rewrite_switch(&r, 70000, 1000, 1000000, 1000000), 0);
+    assert_int_equal(rewrite_own(&r, 0, &out), ERR_STATE); /* somebody is */
+    assert_int_equal(rewrite_packet(&r, 70000, 1000, true, 1000000, &out), 0);
+    uint32_t ts = out.ts;
+    rewrite_stop(&r);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(rewrite_own(&r, 1000000 + i * 20000, &out), 0);
+        assert_int_equal(out.seq, 100 + i);
+        assert_int_equal(out.ts, ts + i * 960);
+    }
+    /* the next one's sound is 10 ms ahead of ours by its clock: frames do not overlap */
+    assert_int_equal(rewrite_switch(&r, 5, 777, 1070000, 1075000), 0);
+    assert_int_equal(rewrite_packet(&r, 5, 777, true, 1075000, &out), 0);
+    assert_int_equal(out.seq, 104);
+    assert_int_equal(out.ts, ts + 4 * 960);
+    assert_int_equal(rewrite_packet(&r, 4, 777 - 960, true, 1075000, &out), ERR_STALE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_source_that_is_not_ahead_steps_forward_by_one_frame),
         cmocka_unit_test(a_time_far_off_is_doubted_once),
         cmocka_unit_test(a_stopped_slot_forwards_nothing),
+        cmocka_unit_test(a_packet_of_our_own_follows_the_last_source_and_the_next_one_follows_it),
         cmocka_unit_test(vp8_numbers_are_continuous_over_a_switch),
         cmocka_unit_test(no_number_is_ever_given_to_two_packets),
         cmocka_unit_test(dropped_pictures_leave_no_hole_and_late_ones_fit),

@@ -324,6 +324,127 @@ static void publishers_get_feedback_every_60_ms_and_a_report_each_second(void **
     assert_in_range(world_line(w, 2)->reports, 2, 4);
 }
 
+/* ---- silence ---- */
+
+static size_t stage_sounds(void)
+{
+    return world_received(w, 1, world_ssrc(1, STAGE_SOUND), got, CAP);
+}
+
+static void mute(uint32_t number, bool muted)
+{
+    uint8_t *may_send = &world_wish(w, number)->may_send;
+    *may_send = (uint8_t)(muted ? *may_send & ~WISH_BIT(WISH_MICROPHONE) : *may_send | WISH_BIT(WISH_MICROPHONE));
+    world_apply(w);
+}
+
+/* Every packet from `first` on is one number behind the one before it, and no time is told twice. */
+static void assert_sound_goes_on(size_t first, size_t n)
+{
+    for (size_t i = first; i < n; i++) {
+        assert_int_equal((uint16_t)(got[i]->seq - got[i - 1]->seq), 1);
+        assert_true((int32_t)(got[i]->ts - got[i - 1]->ts) >= 960);
+    }
+}
+
+static void a_mute_is_followed_by_five_frames_of_silence(void **state)
+{
+    stage(2);
+    world_live(w, 500, 0, 1 << 2, 30);
+    size_t before = stage_sounds();
+    int64_t muted_us = w->now_us;
+    mute(2, true);
+    world_live(w, 1000, 0, 1 << 2, 30); /* the client ignores it */
+    size_t n = stage_sounds();
+    assert_int_equal(n, before + SLOT_SILENCE_FRAMES);
+    for (size_t i = 0; i < SLOT_SILENCE_FRAMES; i++) {
+        const struct arrived *a = got[before + i];
+        int64_t due_us = muted_us + (int64_t)i * SLOT_SILENCE_EVERY_US;
+        assert_true(a->silence);
+        assert_in_range(a->at_us, due_us, due_us + SFU_TICK_US);
+        assert_int_equal(a->ts - got[before + i - 1]->ts, 960);
+        assert_int_equal((uint16_t)(a->seq - got[before + i - 1]->seq), 1);
+        assert_false(a->marker);
+    }
+    mute(2, false);
+    world_live(w, 200, 0, 1 << 2, 30);
+    size_t after = stage_sounds();
+    assert_true(after >= n + 9);
+    assert_sound_goes_on(n, after);
+    assert_in_range((got[n]->ts - got[n - 1]->ts) / 48, 900, 940); /* by what has passed */
+}
+
+static void a_slot_that_was_silent_stays_so(void **state)
+{
+    stage(2);
+    mute(2, true); /* nothing has flowed yet */
+    world_run(w, 300 * MS);
+    assert_int_equal(stage_sounds(), 0);
+    mute(2, false);
+    world_live(w, 500, 0, 1 << 2, 30);
+    size_t before = stage_sounds();
+    world_run(w, SLOT_SILENT_US + 10 * MS); /* the client itself has stopped */
+    mute(2, true);
+    world_run(w, 300 * MS);
+    assert_int_equal(stage_sounds(), before);
+}
+
+static void another_voice_ends_the_silence(void **state)
+{
+    stage(2);
+    world_live(w, 500, 0, 1 << 2, 30);
+    size_t before = stage_sounds();
+    stage(3); /* it says nothing for 50 ms */
+    world_run(w, 50 * MS);
+    size_t silent = stage_sounds() - before;
+    assert_in_range(silent, 2, 3);
+    world_live(w, 300, 0, 1 << 3, 30);
+    size_t n = stage_sounds();
+    for (size_t i = before; i < n; i++)
+        assert_int_equal(got[i]->silence, i < before + silent);
+    assert_sound_goes_on(before, n);
+}
+
+static void a_voice_that_follows_at_once_leaves_no_room_for_silence(void **state)
+{
+    stage(2);
+    world_live(w, 500, 0, 1 << 2 | 1 << 3, 30);
+    size_t before = stage_sounds();
+    stage(3);
+    world_live(w, 300, 0, 1 << 3, 30);
+    size_t n = stage_sounds();
+    assert_true(n >= before + 14);
+    for (size_t i = before; i < n; i++)
+        assert_false(got[i]->silence);
+    assert_sound_goes_on(before, n);
+}
+
+static void one_who_has_left_is_followed_by_silence(void **state)
+{
+    stage(2);
+    world_live(w, 500, 0, 1 << 2, 30);
+    size_t before = stage_sounds();
+    peer_free(world_line(w, 2)->peer, w->now_us);
+    world_line(w, 2)->peer = NULL;
+    world_run(w, 300 * MS);
+    size_t n = stage_sounds();
+    assert_int_equal(n, before + SLOT_SILENCE_FRAMES);
+    for (size_t i = before; i < n; i++)
+        assert_true(got[i]->silence);
+}
+
+static void a_picture_ends_without_anything_of_ours(void **state)
+{
+    stage(2);
+    keyframe_on_all_layers(2);
+    world_live(w, 200, 1 << 2, 0, 0);
+    size_t before = stage_packets();
+    world_wish(w, 2)->may_send = 0;
+    world_apply(w);
+    world_run(w, 300 * MS);
+    assert_int_equal(stage_packets(), before);
+}
+
 static bool lose_every_tenth(const struct arrived *a, void *ctx)
 {
     unsigned *count = ctx;
@@ -388,6 +509,12 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, begin, end)
     const struct CMUnitTest tests[] = {
+        TEST(a_mute_is_followed_by_five_frames_of_silence),
+        TEST(a_slot_that_was_silent_stays_so),
+        TEST(another_voice_ends_the_silence),
+        TEST(a_voice_that_follows_at_once_leaves_no_room_for_silence),
+        TEST(one_who_has_left_is_followed_by_silence),
+        TEST(a_picture_ends_without_anything_of_ours),
         TEST(a_picture_begins_with_a_keyframe),
         TEST(another_source_continues_sequence_time_and_picture_numbers),
         TEST(time_goes_on_by_what_has_passed_at_a_switch),
