@@ -60,6 +60,15 @@
         };
     }
 
+    // A client that prefers another codec for what it sends.
+    if (window.__codec) {
+        const set = RTCRtpTransceiver.prototype.setCodecPreferences;
+        RTCRtpTransceiver.prototype.setCodecPreferences = function (codecs) {
+            const wanted = (c) => c.mimeType.toLowerCase() === window.__codec;
+            return set.call(this, this.direction === 'sendonly' ? [...codecs.filter(wanted), ...codecs.filter((c) => !wanted(c))] : codecs);
+        };
+    }
+
     // --- the readers ------------------------------------------------------------------------------------------------
     const scratch = document.createElement('canvas');
     const pen = scratch.getContext('2d', { willReadFrequently: true });

@@ -57,6 +57,7 @@ test('kill -9 of giaoband: no gap on any client, signaling back within 2 s, stat
     const before = await chair.state();
     const baseline = await longestGaps(() => pause(4000));
     const lostBefore = (await chair.soundStats('stage-sound')).lost;
+    const simsBefore = sims.status();
     let back;
     const gaps = await longestGaps(async () => {
         const at = Date.now();
@@ -73,6 +74,8 @@ test('kill -9 of giaoband: no gap on any client, signaling back within 2 s, stat
     const gap = Math.max(gaps[0] - baseline[0], gaps[1] - baseline[1]);
     figure({ case: 'kill of giaoband', ok: gap <= 40 && back <= 2000 && lost === 0, gap_ms: gap, baseline_ms: Math.max(...baseline), back_ms: back, lost_packets: lost, bound_gap_ms: 40, bound_back_ms: 2000 });
     assert.equal(lost, 0, 'sound was lost');
+    assert.equal(sims.status().lost_packets, simsBefore.lost_packets, 'a simulated room lost packets');
+    assert.equal(sims.status().rejoins, simsBefore.rejoins, 'nobody joined anew');
     assert.ok(gap <= 120, `a gap ${gap} ms beyond the baseline`);
     assert.ok(back <= 6000, `back after ${back} ms`);
     const state = await connectConductor();

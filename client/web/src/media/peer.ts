@@ -41,6 +41,27 @@ function cameraLayers(track: MediaStreamTrack | null): RTCRtpEncodingParameters[
     return layersFor(Math.max(width, height), Math.min(width, height));
 }
 
+/** What the server speaks. A browser's whole list makes an offer of 60 KB, fifteen times over. */
+function spoken(codec: RTCRtpCodec): boolean {
+    const type = codec.mimeType.toLowerCase();
+    const fmtp = codec.sdpFmtpLine ?? '';
+    if (type === 'video/h264') return fmtp.includes('profile-level-id=42e01f') && fmtp.includes('packetization-mode=1');
+    if (type === 'video/vp9') return !/profile-id=[1-9]/.test(fmtp);
+    return type === 'audio/opus' || type === 'video/vp8' || type === 'video/rtx';
+}
+
+function keepSpoken(transceiver: RTCRtpTransceiver): void {
+    if (!('setCodecPreferences' in transceiver)) return;
+    const kind = transceiver.receiver.track.kind;
+    const side = transceiver.direction === 'sendonly' ? RTCRtpSender : RTCRtpReceiver;
+    const codecs = side.getCapabilities(kind)?.codecs.filter(spoken) ?? [];
+    try {
+        if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
+    } catch {
+        // A browser that refuses the list offers all it has.
+    }
+}
+
 export class Peer {
     readonly connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
     private readonly microphone: RTCRtpTransceiver;
@@ -61,6 +82,7 @@ export class Peer {
         this.receive('screen', 'video');
         for (const name of sounds) this.receive(name, 'audio');
         for (let i = 0; i < tiles; i++) this.receive(`tile${i}`, 'video');
+        pc.getTransceivers().forEach(keepSpoken);
         pc.addEventListener('connectionstatechange', () => handlers.state(pc.connectionState));
         pc.addEventListener('track', (event) => this.arrived(event));
     }
