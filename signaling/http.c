@@ -481,6 +481,7 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     struct conn *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
     if (!c)
         return 0;
+    turn_begins(lws_context_user(lws_get_context(wsi)), reason);
     switch (reason) {
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return confirm_upgrade(c, wsi, in);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return -1; /* "http" is no websocket protocol */

@@ -87,6 +87,7 @@ struct signaling {
     struct lws_context *lws;
     struct lws_vhost *tls_vhost, *plain_vhost;
     lws_sorted_usec_list_t turn_end, listeners_back;
+    int64_t woken_us; /* when this turn's first event was taken up; 0: none yet */
 
     int epoll_fd, wake_fd; /* all that is not libwebsockets' own; libwebsockets polls (a duplicate of) epoll_fd */
     struct watch *watches;
@@ -102,6 +103,9 @@ struct signaling {
     int web_fd, recordings_fd; /* directories; -1: none */
     uint64_t counts[COUNTS];
 };
+
+/* signaling.c: something to do has come; every callback begins with it. */
+void turn_begins(struct signaling *s, enum lws_callback_reasons reason);
 
 /* listen.c */
 void listeners_free(struct signaling *s);

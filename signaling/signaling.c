@@ -65,6 +65,8 @@ static void watches_serve(struct signaling *s)
 
 static int turn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
+    if (reason == LWS_CALLBACK_RAW_RX_FILE)
+        turn_begins(lws_context_user(lws_get_context(wsi)), reason);
     switch (reason) {
     case LWS_CALLBACK_RAW_RX_FILE: watches_serve(lws_context_user(lws_get_context(wsi))); return 0;
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return -1; /* not a websocket protocol */
@@ -123,13 +125,42 @@ static void turn_end(lws_sorted_usec_list_t *sul)
     /* Nothing to do: its being due ends libwebsockets' wait. */
 }
 
+/* libwebsockets waits and works in one call. Work begins with the first callback that brings something; bookkeeping of its
+ * own (descriptors to poll, timers that close a socket) may come before the wait. */
+void turn_begins(struct signaling *s, enum lws_callback_reasons reason)
+{
+    switch (reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+    case LWS_CALLBACK_HTTP:
+    case LWS_CALLBACK_HTTP_BODY:
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+    case LWS_CALLBACK_ESTABLISHED:
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_RAW_RX_FILE:
+        if (!s->woken_us)
+            s->woken_us = clock_now_us();
+        break;
+    default: break;
+    }
+}
+
+int64_t signaling_woken_us(const struct signaling *s)
+{
+    return s->woken_us;
+}
+
 int signaling_service(struct signaling *s, int timeout_ms)
 {
+    s->woken_us = 0;
     if (timeout_ms > 0)
         lws_sul_schedule(s->lws, 0, &s->turn_end, turn_end, (lws_usec_t)timeout_ms * 1000);
     int n = lws_service(s->lws, timeout_ms > 0 ? 0 : -1);
     if (timeout_ms > 0)
         lws_sul_cancel(&s->turn_end);
+    if (!s->woken_us)
+        s->woken_us = clock_now_us();
     return n < 0 ? ERR_IO : 0;
 }
 

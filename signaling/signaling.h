@@ -54,6 +54,8 @@ int signaling_listen(struct signaling *s, int fd, bool tls);
  * called for input, end of file and errors, and may watch and unwatch any descriptor. Unwatch before closing. ERR_EXISTS,
  * ERR_IO. */
 int signaling_service(struct signaling *s, int timeout_ms);
+/* When the last turn began to work after its wait, CLOCK_MONOTONIC: to see how long the loop kept others waiting. */
+int64_t signaling_woken_us(const struct signaling *s);
 int signaling_watch(struct signaling *s, int fd, void (*readable)(void *ctx, int fd), void *ctx);
 void signaling_unwatch(struct signaling *s, int fd);
 /* Wakes signaling_service() from another thread (a helper's completion). */

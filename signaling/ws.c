@@ -369,6 +369,8 @@ int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 {
     struct conn *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
     struct ws_peer *p = c ? c->peer : NULL;
+    if (c)
+        turn_begins(lws_context_user(lws_get_context(wsi)), reason);
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return p ? 0 : -1;
     case LWS_CALLBACK_ESTABLISHED:

@@ -99,9 +99,8 @@ static void say_hello(struct endpoint *e)
     json_t *resume =
         e->secret[0] ? json_pack("{s:s, s:s, s:I}", "endpoint", e->id, "secret", e->secret, "last", (json_int_t)e->last_seq)
                      : json_null();
-    e->hello_request = request(e, "hello",
-                               json_pack("{s:s, s:s, s:o, s:b}", "briefing", e->briefing, "kind", "sim", "resume", resume,
-                                         "want_microphone", e->microphone));
+    e->hello_request =
+        request(e, "hello", json_pack("{s:s, s:s, s:o}", "briefing", e->briefing, "kind", "sim", "resume", resume));
 }
 
 static void say_media(struct endpoint *e)

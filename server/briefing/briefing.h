@@ -64,6 +64,7 @@ struct briefing_command {
     enum role role; /* with by = 0 only; ROLE_ADMINISTRATOR may do everything */
     uint32_t endpoint;
     bool on, microphone, camera, screen;
+    bool unrecorded; /* open: the recorder isn't healthy, so recording isn't switched on whatever the schedule says */
     const struct briefing_seat *seat;
     const struct briefing_schedule *schedule;
     int64_t at_ms, at_us; /* wall and CLOCK_MONOTONIC */

@@ -119,7 +119,7 @@ static void decide_open(struct decision *d)
     if (d->b->phase == BRIEFING_OPEN)
         return refuse(d, "already-open");
     emit(d, EVENT_OPENED, 0);
-    if (d->b->schedule->record)
+    if (d->b->schedule->record && !d->c->unrecorded)
         emit(d, EVENT_RECORDING, 0)->on = true;
 }
 

@@ -47,6 +47,8 @@ static const struct config_key keys[] = {
      .help = "What a closed briefing is composed to at once; the other one on demand."},
     {"recording.cameras", CONFIG_BOOL, AT(recording_cameras), .fallback = "false", .reloadable = true,
      .help = "Record every camera, not only the stage, the shared screen and all open microphones."},
+    {"recording.min_free_mb", CONFIG_UINT, AT(min_free_mb), 1, 1000000000, "MB", "500", true,
+     "With less free than this in the data directory no recording is begun."},
     {"recording.feed_bytes", CONFIG_UINT, AT(feed_bytes), 1 << 20, 1 << 30, "bytes", "33554432", false,
      "Memory between a worker and a recorder: what is not on disk yet. 32 MB hold about 30 s."},
     {"limits.sockets", CONFIG_UINT, AT(max_sockets), 16, 60000, "connections", "4000", false, "Connections in all."},

@@ -32,7 +32,7 @@ struct config {
     unsigned placement;        /* enum config_placement */
     unsigned recording_format; /* 0 mp4, 1 webm */
     bool recording_cameras;
-    unsigned feed_bytes;
+    unsigned feed_bytes, min_free_mb;
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
     unsigned endpoint_bps;
     unsigned log_level; /* enum log_level */

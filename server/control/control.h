@@ -30,6 +30,7 @@ enum {
 #define OFFER_US 5000000
 #define HOLD_US 1000000           /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
+#define SLOW_TURN_US 5000         /* the loop never keeps anybody waiting longer: what would is done aside */
 #define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
 #define QUARANTINE_US 600000000   /* … keep it out for so long */
 enum { CRASHES_MAX = 3 };
@@ -76,6 +77,7 @@ struct meeting {
     uint32_t speaker;         /* as last told */
     int64_t recorded_from_us; /* first `recording` on, 0: none yet */
     int64_t recorded_to_us;   /* last `recording` off */
+    bool told_unwell;         /* staff knows that what is to be recorded can't be */
 };
 
 /* A commit under way and whom to answer. */
@@ -124,6 +126,8 @@ struct control {
     int64_t hold_until_us; /* see wishes_held(); 0: over */
     struct recording *recordings;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
+    int64_t longest_turn_us;                    /* without its wait */
+    uint64_t slow_turns;                        /* over SLOW_TURN_US */
     uint64_t events_appended, offers, offers_refused, commits_failed;
 };
 
@@ -210,7 +214,9 @@ void recording_follow(struct meeting *m, const struct briefing_event *e);
 bool recording_runs(const struct control *c, const char *briefing);
 void recording_recorder(struct control *c, const struct link_message *m);
 void recording_composed(struct control *c, const struct link_message *m);
-const struct refusal *recording_may_start(const struct control *c);
+/* What recording says to a command. Switching it on is refused while disk or recorder aren't healthy; opening a briefing
+ * that is to be recorded isn't: it opens unrecorded, and its staff is told (they are before, too). */
+const struct refusal *recording_check(const struct meeting *m, struct briefing_command *command);
 const struct refusal *recording_compose(struct control *c, const char *briefing, unsigned format);
 unsigned recording_percent(const struct control *c, const char *briefing, unsigned fallback);
 void recordings_tick(struct control *c);

@@ -167,6 +167,15 @@ static bool done(struct control *c)
     return clock_now_us() >= c->stop_at_us && store_queued(c->store) == 0;
 }
 
+static void turn_over(struct control *c)
+{
+    int64_t us = clock_now_us() - signaling_woken_us(c->signaling);
+    if (us > c->longest_turn_us)
+        c->longest_turn_us = us;
+    if (us > SLOW_TURN_US)
+        c->slow_turns++;
+}
+
 static void loop(struct control *c)
 {
     while (!done(c)) {
@@ -179,6 +188,7 @@ static void loop(struct control *c)
         meetings_flush(c);
         workers_drain(c);
         store_submit(c->store);
+        turn_over(c);
     }
 }
 

@@ -146,18 +146,18 @@ static void join(struct meeting *m, struct ws_peer *peer, int64_t id, const char
     struct commit asker = {.peer = peer, .id = id, .has_joined = true};
     uint8_t hash[STORE_HASH_BYTES];
     fill_seat(c, m, ws_peer_identity(peer), kind, endpoint, &seat);
-    if (secret) {
+    if (secret)
         snprintf(asker.secret, sizeof asker.secret, "%s", secret);
-    } else {
+    else
         make_secret(asker.secret, hash);
-        store_secret_put(c->store, briefing_id(m->settled), seat.id, hash, NULL, NULL); /* in the same commit as `joined` */
-    }
     struct briefing_command command = {.kind = COMMAND_JOIN, .role = seat.role, .seat = &seat};
     v->entering = true;
     const struct refusal *why = meeting_command(m, &command, &asker);
     if (why) {
         v->entering = false;
         signaling_refuse(peer, id, why);
+    } else if (!secret) { /* once it is decided, and still in the same commit as `joined` */
+        store_secret_put(c->store, briefing_id(m->settled), seat.id, hash, NULL, NULL);
     }
 }
 
@@ -239,6 +239,8 @@ void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json
     uint64_t last = (uint64_t)json_integer_value(json_object_get(resume, "last"));
     if (e && e->connected && ahead && ahead->connected)
         come_back(m, e, peer, id, last, secret);
+    else if (ahead && ahead->connected) /* another socket of it is coming in at this moment */
+        signaling_refuse(peer, id, refusal_find("busy"));
     else
         join(m, peer, id, kind, e ? e->id : NULL, secret);
 }

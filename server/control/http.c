@@ -187,8 +187,8 @@ static void run_command(struct http_call *call, struct meeting *m, const char *m
     const struct refusal *why =
         who->loopback_admin ? briefing_command_parse(method, params, &command) : refusal_find("only-here");
     command.role = ROLE_ADMINISTRATOR;
-    if (!why && command.kind == COMMAND_RECORD && command.on)
-        why = recording_may_start(m->control);
+    if (!why)
+        why = recording_check(m, &command);
     if (!why)
         why = meeting_command(m, &command, &asker);
     if (why)

@@ -45,6 +45,8 @@ char *metrics_text(void *ctx)
     fprintf(to, "giaoban_offers_total %" PRIu64 "\ngiaoban_offers_refused_total %" PRIu64 "\n", c->offers,
             c->offers_refused);
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
+    fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
+            c->longest_turn_us, c->slow_turns);
     for (unsigned w = 0; w < WORKERS_MAX; w++) {
         if (worker_lives(c, w))
             fprintf(to, "giaoban_worker_endpoints{worker=\"%u\"} %u\n", w, worker_load(c, w));

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/aside.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 #define STOP_AFTER_US 400000 /* the workers' last records reach the feed before the recorder is told to finish */
 #define STALE_US 5000000     /* synced.json is written every second */
-enum { ATTEMPTS_MAX = 2, DISK_NEEDED_MB = 500 };
+enum { ATTEMPTS_MAX = 2 };
 
 struct recording {
     struct recording *next;
@@ -24,6 +25,9 @@ struct recording {
     char id[WISH_ID_MAX];
     bool runs; /* the briefing is open: a recorder is to be there */
     bool stopped, finished, exporting, exported;
+    bool given_up; /* the supervisor starts its recorder no more */
+    bool asking;   /* a file of it is being read aside */
+    char code[24]; /* what ails its recorder, as last read; "": nothing */
     int64_t stop_at_us;
     unsigned todo, composing; /* RECORDING_MP4 | RECORDING_WEBM */
     unsigned attempts, percent;
@@ -144,6 +148,7 @@ static void begin(struct control *c, const char *id)
     if (!r || r->runs)
         return;
     r->runs = true;
+    r->code[0] = 0;
     make_dir(c, id);
     say_job(LINK_RECORD, id);
     put_state(r, RECORDING_RECORDING);
@@ -173,17 +178,105 @@ void recording_recorder(struct control *c, const struct link_message *m)
     struct recording *r = recording_find(c, m->text);
     if (!r || m->a < 2)
         return; /* that it runs or comes back is seen in synced.json */
-    if (m->a == 3)
+    r->given_up = m->a == 3;
+    if (r->given_up)
         log_error("recording", "briefing=%s recorder given up: what is on disk is composed", r->id);
     r->finished = true;
 }
 
-const struct refusal *recording_may_start(const struct control *c)
+/* ---- may it begin? ---- */
+
+static bool is_directory_or_nothing(const char *path)
 {
+    struct stat st;
+    return stat(path, &st) < 0 ? errno == ENOENT : S_ISDIR(st.st_mode) && access(path, W_OK) == 0;
+}
+
+static const struct refusal *ailment(const struct control *c, const char *briefing)
+{
+    const struct recording *r = recording_find(c, briefing);
     struct statvfs fs;
-    if (statvfs(c->config.data_dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)DISK_NEEDED_MB << 20)
+    char path[4096];
+    if (statvfs(c->config.data_dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)c->config.min_free_mb << 20)
         return refusal_find("disk-full");
+    recording_dir(c, briefing, path, sizeof path);
+    if (!is_directory_or_nothing(path))
+        return refusal_find("recorder-unhealthy");
+    if (!r || !r->runs || strcmp(r->code, "disk-low") == 0) /* low is a warning: what is left is enough, see above */
+        return NULL;
+    return strcmp(r->code, "disk-full") == 0 ? refusal_find("disk-full")
+           : r->given_up || r->code[0]       ? refusal_find("recorder-unhealthy")
+                                             : NULL;
+}
+
+const struct refusal *recording_check(const struct meeting *m, struct briefing_command *command)
+{
+    const struct briefing_schedule *s = briefing_schedule_of(m->settled);
+    if (command->kind == COMMAND_RECORD && command->on && !briefing_recording(m->settled))
+        return ailment(m->control, briefing_id(m->settled));
+    if (command->kind == COMMAND_OPEN && s && s->record)
+        command->unrecorded = ailment(m->control, briefing_id(m->settled)) != NULL;
     return NULL;
+}
+
+static void tell(struct meeting *m, double synced_s, const char *code)
+{
+    meeting_notice(m, true, "recorder",
+                   json_pack("{s:f, s:b, s:o}", "synced_s", synced_s, "healthy", !code, "code",
+                             code ? json_string(code) : json_null()));
+}
+
+/* Before the opening, and as long as a briefing that is to be recorded isn't because it can't. */
+static void tell_ailment(struct meeting *m)
+{
+    const struct briefing_schedule *s = briefing_schedule_of(m->settled);
+    bool waits = s && s->record && !m->recorded_from_us && briefing_phase(m->settled) != BRIEFING_CLOSED;
+    const struct refusal *why = waits ? ailment(m->control, briefing_id(m->settled)) : NULL;
+    if (why || m->told_unwell)
+        tell(m, 0, why ? why->code : NULL);
+    m->told_unwell = why != NULL;
+}
+
+/* ---- files that recorder and composer write once a second, read aside ---- */
+
+struct question {
+    struct aside_job job;
+    struct recording *recording; /* lives as long as control */
+    void (*take)(struct recording *r, const json_t *answer);
+    json_t *answer; /* NULL: no such file yet */
+    char path[4096];
+};
+
+static void read_answer(struct aside_job *job)
+{
+    struct question *q = (struct question *)job;
+    q->answer = json_load_file(q->path, 0, NULL);
+}
+
+static void answered(struct control *c, struct aside_job *job)
+{
+    struct question *q = (struct question *)job;
+    (void)c;
+    q->recording->asking = false;
+    q->take(q->recording, q->answer);
+    json_decref(q->answer);
+    free(q);
+}
+
+static void ask(struct recording *r, const char *name, void (*take)(struct recording *r, const json_t *answer))
+{
+    struct question *q = r->asking ? NULL : calloc(1, sizeof *q);
+    if (!q)
+        return; /* again in a second */
+    *q = (struct question){.job = {.work = read_answer, .done = answered}, .recording = r, .take = take};
+    snprintf(q->path, sizeof q->path, "%s/recordings/%s/%s", r->control->config.data_dir, r->id, name);
+    r->asking = true;
+    aside_run(r->control, &q->job);
+}
+
+static void take_progress(struct recording *r, const json_t *progress)
+{
+    r->percent = (unsigned)json_number_value(json_object_get(progress, "percent"));
 }
 
 /* ---- composing ---- */
@@ -273,39 +366,37 @@ static void advance(struct recording *r, int64_t now_us)
     }
     if (r->finished && r->exported && r->todo && !r->composing && !somebody_composes(r->control))
         compose(r);
-    if (r->composing) {
-        json_t *progress = read_json(r->control, r->id, "progress.json");
-        r->percent = (unsigned)json_number_value(json_object_get(progress, "percent"));
-        json_decref(progress);
-    }
+    if (r->composing)
+        ask(r, "progress.json", take_progress);
 }
 
 /* ---- once a second ---- */
 
-static void tell_health(struct control *c, struct recording *r, int64_t now_us)
+static void take_health(struct recording *r, const json_t *synced)
 {
-    struct meeting *m = meeting_find(c, r->id);
-    if (!m || !briefing_recording(m->settled))
+    struct meeting *m = meeting_find(r->control, r->id);
+    if (!m || !r->runs)
         return;
-    json_t *synced = read_json(c, r->id, "synced.json");
+    int64_t now_us = clock_now_us();
     int64_t synced_us = json_integer_value(json_object_get(synced, "synced_us"));
     int64_t updated_us = json_integer_value(json_object_get(synced, "updated_us"));
     bool silent = now_us - updated_us > STALE_US && now_us - m->recorded_from_us > STALE_US;
-    const char *code = silent ? "recorder-silent" : json_string_value(json_object_get(synced, "code"));
+    const char *code = json_string_value(json_object_get(synced, "code"));
     bool healthy = !silent && (!synced || json_is_true(json_object_get(synced, "healthy")));
-    double seconds = synced_us > m->recorded_from_us ? (double)(synced_us - m->recorded_from_us) / 1e6 : 0;
-    meeting_notice(m, true, "recorder",
-                   json_pack("{s:f, s:b, s:o}", "synced_s", seconds, "healthy", healthy, "code",
-                             code && *code && !healthy ? json_string(code) : json_null()));
-    json_decref(synced);
+    snprintf(r->code, sizeof r->code, "%s", healthy ? "" : silent || !code || !*code ? "recorder-silent" : code);
+    if (briefing_recording(m->settled))
+        tell(m, synced_us > m->recorded_from_us ? (double)(synced_us - m->recorded_from_us) / 1e6 : 0,
+             healthy ? NULL : r->code);
 }
 
 void recordings_tick(struct control *c)
 {
     int64_t now_us = clock_now_us();
+    for (struct meeting *m = c->meetings; m; m = m->next)
+        tell_ailment(m);
     for (struct recording *r = c->recordings; r; r = r->next) {
         if (r->runs)
-            tell_health(c, r, now_us);
+            ask(r, "synced.json", take_health);
         else
             advance(r, now_us);
     }

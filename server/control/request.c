@@ -19,8 +19,8 @@ static void command_request(struct meeting *m, uint32_t number, struct ws_peer *
     struct commit asker = {.peer = peer, .id = id};
     const struct refusal *why = briefing_command_parse(method, params, &command);
     command.by = number;
-    if (!why && command.kind == COMMAND_RECORD && command.on)
-        why = recording_may_start(m->control);
+    if (!why)
+        why = recording_check(m, &command);
     if (!why)
         why = meeting_command(m, &command, &asker);
     if (why)

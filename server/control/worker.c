@@ -48,15 +48,10 @@ bool worker_lives(const struct control *c, unsigned index)
 
 static bool all_greeted(const struct control *c)
 {
-    bool any = false;
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
-        if (!c->workers[i] || c->workers[i]->fd < 0)
-            continue;
-        if (!c->workers[i]->greeted)
+    for (unsigned i = 0; i < c->config.workers; i++)
+        if (!worker_lives(c, i)) /* one that is being started may still hold what others would tear down */
             return false;
-        any = true;
-    }
-    return any;
+    return true;
 }
 
 bool wishes_held(struct control *c)

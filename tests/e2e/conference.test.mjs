@@ -38,7 +38,7 @@ before(async () => {
 
     // A second secretary without a browser conducts what is to be timed.
     conductor = await Peer.open(server, await session(server, await briefing.link('vp-ubnd', 'secretary')));
-    const hello = await conductor.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null, want_microphone: false });
+    const hello = await conductor.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null });
     numbers = Object.fromEntries(hello.result.state.endpoints.filter((e) => e.role !== 'secretary').map((e) => [e.unit, e.number]));
 });
 

@@ -36,7 +36,7 @@ async function conduct(method, params = {}) {
 }
 
 test('three floor holders are recorded, the recorder is killed in between, and the programme misses nothing', async () => {
-    const hello = await secretary.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null, want_microphone: false });
+    const hello = await secretary.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null });
     const number = Object.fromEntries(hello.result.state.endpoints.map((e) => [e.unit, e.number]));
     await conduct('open');
     openedAt = Date.now();

@@ -30,7 +30,7 @@ function assertRefusal(error, code) {
 
 async function chair() {
     const peer = await Peer.open(server, await session(server, chairLink));
-    const hello = await peer.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null, want_microphone: false });
+    const hello = await peer.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null });
     assert.ok(hello.result, JSON.stringify(hello));
     return { peer, hello: hello.result };
 }
@@ -80,7 +80,7 @@ test('a unit that is not invited does not enter', async () => {
         return;
     }
     const peer = await Peer.open(server, await session(server, link));
-    assertRefusal((await peer.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null, want_microphone: false })).error, 'foreign-unit');
+    assertRefusal((await peer.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null })).error, 'foreign-unit');
     await peer.close();
 });
 

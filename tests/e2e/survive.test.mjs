@@ -36,7 +36,7 @@ after(async () => {
 
 async function connectConductor() {
     conductor = await Peer.open(server, await session(server, await briefing.link('vp-ubnd', 'secretary')));
-    const hello = await conductor.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null, want_microphone: false });
+    const hello = await conductor.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null });
     assert.ok(hello.result, JSON.stringify(hello));
     numbers = Object.fromEntries(hello.result.state.endpoints.map((e) => [e.unit, e.number]));
     return hello.result.state;

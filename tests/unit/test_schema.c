@@ -28,7 +28,7 @@ static const struct {
     const char *name, *value, *wrong;
 } rows[] = {
     {"params.hello", "{\"briefing\":\"b1\",\"kind\":\"room\"}", NULL},
-    {"params.hello", "{\"briefing\":\"b1\",\"kind\":\"room\",\"resume\":null,\"want_microphone\":true}", NULL},
+    {"params.hello", "{\"briefing\":\"b1\",\"kind\":\"room\",\"resume\":null}", NULL},
     {"params.hello", "{\"briefing\":\"b1\",\"kind\":\"sim\",\"resume\":{\"endpoint\":\"e\",\"secret\":\"s\",\"last\":0}}",
      NULL},
     {"params.hello", "{\"briefing\":\"b1\",\"kind\":\"sim\",\"resume\":{\"endpoint\":\"e\",\"secret\":\"s\"}}",

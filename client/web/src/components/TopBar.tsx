@@ -11,6 +11,12 @@ import { LanguageSwitch, Pill } from './ui';
 export function RecordingPill({ room, state }: { room: Room; state: BriefingState }) {
     const w = words.value.room;
     const recorder = room.recorder.value;
+    if (!state.recording && recorder !== null && !recorder.healthy)
+        return (
+            <Pill tone="amber" icon={TriangleAlert} title={w.recordCannot}>
+                {w.notRecorded}
+            </Pill>
+        );
     if (!state.recording) return null;
     if (recorder !== null && !recorder.healthy)
         return (

@@ -155,6 +155,8 @@ export const en: Words = {
         recordStarting: 'Starting to record…',
         recordFailing: 'Recording in trouble',
         recordSaved: (time) => `${time} safely stored`,
+        notRecorded: 'Cannot record',
+        recordCannot: 'Recorder or disk is not ready, so the briefing is not recorded. It can be held all the same; tell the technician.',
         recordProblem: 'The recorder cannot store now. The meeting goes on; tell the technician.',
         notRecording: 'Not recording',
         speakingNow: 'has the floor',

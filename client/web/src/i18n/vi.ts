@@ -153,6 +153,8 @@ export const vi = {
         recordStarting: 'Đang bật ghi…',
         recordFailing: 'Bản ghi trục trặc',
         recordSaved: (time: string) => `đã lưu chắc ${time}`,
+        notRecorded: 'Chưa ghi được',
+        recordCannot: 'Bộ ghi hoặc ổ đĩa chưa sẵn sàng nên phiên họp không được ghi. Vẫn họp được; hãy báo kỹ thuật.',
         recordProblem: 'Bộ ghi đang không lưu được. Cuộc họp vẫn tiếp tục; hãy báo kỹ thuật.',
         notRecording: 'Không ghi',
         speakingNow: 'đang phát biểu',

@@ -239,7 +239,7 @@ export class Room {
 
     private hello(): ParamsHello {
         const resume = this.seat === null ? null : { endpoint: this.seat.endpoint, secret: this.seat.secret, last: this.briefing.value === null ? 0 : this.seat.last };
-        return { briefing: this.options.briefing, kind: this.options.kind, resume, want_microphone: this.wantMicrophone };
+        return { briefing: this.options.briefing, kind: this.options.kind, resume };
     }
 
     private welcomed(hello: ResultHello): void {
@@ -269,6 +269,7 @@ export class Room {
             return;
         }
         this.remark(event);
+        if (event.event === 'recording') this.recorder.value = null; // what was told of the stretch before
         if (event.event === 'closed') this.finish('ended');
     }
 
