@@ -310,7 +310,7 @@ void endpoint_doom(struct endpoint *e, int64_t now_us)
 {
     if (e->doomed)
         return;
-    e->doomed = true;
+    e->doomed = e->briefing->media->doomed = true;
     e->connected = false;
     for (unsigned kind = WISH_MICROPHONE; e->peer && kind < SFU_KINDS; kind++)
         if (e->peer->sources[kind])
@@ -335,6 +335,9 @@ static void sweep(struct briefing *b, int64_t now_us)
 
 void endpoints_sweep(struct media *m, int64_t now_us)
 {
+    if (!m->doomed)
+        return;
+    m->doomed = false;
     for (struct briefing *b = m->briefings; b; b = b->next)
         sweep(b, now_us);
 }

@@ -137,6 +137,7 @@ struct media {
     bool state_lost; /* the queue overflowed: everything is told again */
 
     struct briefing *briefings;
+    bool doomed;                   /* some endpoint is */
     struct wish_briefing incoming; /* a wish being received */
     uint64_t incoming_version;
     bool receiving;
@@ -180,6 +181,7 @@ void join_state(struct endpoint *e, enum net_state state, int64_t now_us);
 struct endpoint *join_connected(const struct briefing *b, uint32_t number);
 /* Marks it: no packet goes in or out from here on; its memory goes at the end of the turn. */
 void endpoint_doom(struct endpoint *e, int64_t now_us);
+/* Frees the doomed, if there are any. */
 void endpoints_sweep(struct media *m, int64_t now_us);
 void join_find_candidates(struct media *m);
 

@@ -213,6 +213,7 @@ static void note_transport_seq(struct peer *p, const struct rtp_packet *v, const
             return;
         transport_cc_init(p->feedback);
         p->feedback_us = arrival_us + PEER_FEEDBACK_US;
+        peer_wake(p, p->feedback_us);
     }
     p->feedback_ssrc = v->ssrc;
     transport_cc_arrived(p->feedback, seq, arrival_us);

@@ -18,9 +18,10 @@
 
 enum {
     PEER_STREAMS_MAX = 16,
-    PEER_FEEDBACK_US = 60 * 1000, /* transport-cc feedback to publishers, 50–100 ms */
-    PEER_REPORT_US = 1000 * 1000, /* receiver and sender reports */
-    PEER_SENT_RING = 512,         /* packets whose transport feedback is awaited */
+    PEER_FEEDBACK_US = 60 * 1000,  /* transport-cc feedback to publishers, 50–100 ms */
+    PEER_REPORT_US = 1000 * 1000,  /* receiver and sender reports */
+    PEER_TOGETHER_US = 300 * 1000, /* a sender report so near its time goes along with one that is due */
+    PEER_SENT_RING = 512,          /* packets whose transport feedback is awaited */
     PEER_RTT_DEFAULT_US = 100 * 1000,
 };
 
@@ -71,6 +72,7 @@ struct peer_line {
 struct peer {
     struct sfu *sfu;
     struct router *router; /* NULL until attached */
+    int64_t tick_us;       /* nothing is due before */
     void *transport, *user;
     uint32_t number, incarnation;
     uint32_t ssrc; /* ours in feedback */
@@ -102,8 +104,14 @@ void peer_free(struct peer *p, int64_t now_us);
 
 void peer_input_rtp(struct peer *p, struct packet *packet, int64_t now_us);
 void peer_input_rtcp(struct peer *p, const uint8_t *bytes, size_t len, int64_t now_us);
-/* Feedback, reports and frames of silence that are due. */
+/* Feedback, reports and frames of silence that are due; a look at one number when none is. */
 void peer_tick(struct peer *p, int64_t now_us);
+/* Something of it is due then. */
+static inline void peer_wake(struct peer *p, int64_t at_us)
+{
+    if (at_us < p->tick_us)
+        p->tick_us = at_us;
+}
 /* Sends what the pacer releases. */
 void peer_flush(struct peer *p, int64_t now_us);
 /* Moves a descriptor into the pacer; drops and counts when it is full. */

@@ -48,10 +48,13 @@ void peer_send_keyframe_request(struct peer *p, const struct source *s, uint8_t 
 
 static void send_feedback(struct peer *p, int64_t now_us)
 {
-    if (!p->feedback || now_us < p->feedback_us)
+    if (!p->feedback)
         return;
-    p->feedback_us = now_us + PEER_FEEDBACK_US;
-    for (;;) {
+    bool due = now_us >= p->feedback_us;
+    if (due)
+        p->feedback_us = now_us + PEER_FEEDBACK_US;
+    peer_wake(p, p->feedback_us);
+    while (due) {
         uint8_t bytes[COMPOUND_MAX];
         struct writer w = writer_make(bytes, sizeof bytes);
         if (transport_cc_build(p->feedback, &w, p->ssrc, p->feedback_ssrc))
@@ -83,35 +86,58 @@ static void sender_info(struct slot *s, int64_t now_us, struct rtcp_sender_info 
     };
 }
 
-/* One compound: receiver reports, then the sender reports that are due, then the name. */
+static bool reports_slot(const struct slot *s)
+{
+    return slot_flows(s) && s->packets;
+}
+
+/* When the first of its slots' reports is due. One that has just begun to flow may wait for its first packet. */
+static int64_t sender_reports_due_us(const struct peer *p)
+{
+    int64_t due_us = INT64_MAX;
+    for (size_t i = 0; i < p->n_slots; i++)
+        if (slot_flows(&p->slots[i]) && p->slots[i].report_us < due_us)
+            due_us = p->slots[i].report_us;
+    return due_us;
+}
+
+/* Those that are due and, in the same packet, those that soon will be. True: at least one. */
+static bool write_sender_reports(struct peer *p, struct writer *w, int64_t now_us)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->n_slots; i++) {
+        struct slot *s = &p->slots[i];
+        if (!reports_slot(s) || now_us + PEER_TOGETHER_US < s->report_us)
+            continue;
+        if (writer_len(w) + 28 + 28 > COMPOUND_MAX)
+            break; /* the rest at the next tick */
+        struct rtcp_sender_info info;
+        sender_info(s, now_us, &info);
+        rtcp_write_sr(w, s->config.ssrc, &info, NULL, 0);
+        s->report_us = now_us + PEER_REPORT_US;
+        p->sfu->stats.sender_reports++;
+        any = true;
+    }
+    return any;
+}
+
+/* One compound: receiver reports, then the sender reports, then the name. */
 static void send_reports(struct peer *p, int64_t now_us)
 {
     struct rtcp_report reports[RTCP_REPORTS_MAX];
     uint8_t bytes[COMPOUND_MAX];
     struct writer w = writer_make(bytes, sizeof bytes);
     size_t n = 0;
-    bool any = false;
     if (now_us >= p->report_us) {
         p->report_us = now_us + PEER_REPORT_US;
         n = collect_reports(p, reports, now_us);
-        any = n > 0;
     }
     if (n)
         rtcp_write_rr(&w, p->ssrc, reports, n);
-    for (size_t i = 0; i < p->n_slots; i++) {
-        struct slot *s = &p->slots[i];
-        if (!slot_flows(s) || now_us < s->report_us || !s->packets)
-            continue;
-        if (writer_len(&w) + 28 + 28 > sizeof bytes)
-            break; /* the rest at the next tick */
-        struct rtcp_sender_info info;
-        sender_info(s, now_us, &info);
-        rtcp_write_sr(&w, s->config.ssrc, &info, NULL, 0);
-        s->report_us = now_us + PEER_REPORT_US;
-        p->sfu->stats.sender_reports++;
-        any = true;
-    }
-    if (!any)
+    bool any = now_us >= sender_reports_due_us(p) && write_sender_reports(p, &w, now_us);
+    peer_wake(p, p->report_us);
+    peer_wake(p, sender_reports_due_us(p));
+    if (!n && !any)
         return;
     rtcp_write_cname(&w, p->ssrc, cname);
     send(p, &w);
@@ -122,8 +148,10 @@ static void close_line_interval(struct peer *p, int64_t now_us)
     struct peer_line *l = &p->line;
     if (!l->since_us)
         l->since_us = now_us;
-    if (now_us - l->since_us < LINE_US)
+    if (now_us - l->since_us < LINE_US) {
+        peer_wake(p, l->since_us + LINE_US);
         return;
+    }
     if (l->reported)
         l->loss_permille = (uint32_t)(l->lost * 1000 / l->reported);
     l->acked_bps = (uint32_t)(l->acked_bytes * 8u * 1000000u / (uint64_t)(now_us - l->since_us));
@@ -131,10 +159,21 @@ static void close_line_interval(struct peer *p, int64_t now_us)
     l->since_us = now_us;
 }
 
+static void send_silence(struct peer *p, int64_t now_us)
+{
+    for (size_t i = 0; i < p->n_slots; i++) {
+        slot_silence(&p->slots[i], now_us);
+        if (p->slots[i].silence_left)
+            peer_wake(p, p->slots[i].silence_us);
+    }
+}
+
 void peer_tick(struct peer *p, int64_t now_us)
 {
-    for (size_t i = 0; i < p->n_slots; i++)
-        slot_silence(&p->slots[i], now_us);
+    if (now_us < p->tick_us)
+        return;
+    p->tick_us = now_us + LINE_US;
+    send_silence(p, now_us);
     send_feedback(p, now_us);
     send_reports(p, now_us);
     close_line_interval(p, now_us);

@@ -92,6 +92,7 @@ static void begin_silence(struct slot *s, int64_t now_us)
         return;
     s->silence_left = SLOT_SILENCE_FRAMES;
     s->silence_us = now_us;
+    peer_wake(s->peer, now_us);
 }
 
 /* Another sound follows: when it is flowing, its next packet is soon here and takes the former's place without a gap. */
@@ -175,6 +176,7 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
     s->layer = seen->layer;
     s->silence_left = 0;
     s->report_us = now_us;
+    peer_wake(s->peer, now_us);
     s->peer->sfu->stats.slot_switches++;
     show(s, s->source->number);
     return true;
@@ -286,8 +288,10 @@ void slot_choose(struct slot *s, int64_t now_us)
     s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
     if (s->layer == SLOT_NO_LAYER)
         replay(s, now_us);
-    if (s->target != s->layer)
+    if (s->target != s->layer) {
+        s->source->unchosen = true;
         source_want_keyframe(s->source, s->target, now_us);
+    }
     if (s->layer == SLOT_NO_LAYER && now_us - s->bound_us > EMPTY_US)
         show(s, 0); /* the former picture stands still by now, and nothing has come for it */
 }

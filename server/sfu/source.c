@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NACKS_AT_ONCE = 64, RATE_US = 1000 * 1000, LOST_LAYER_US = 2 * 1000 * 1000, CHOOSE_US = 50 * 1000 };
+enum {
+    NACKS_AT_ONCE = 64,
+    RATE_US = 1000 * 1000,
+    LOST_LAYER_US = 2 * 1000 * 1000,
+    CHOOSE_US = 50 * 1000,
+    CHOOSE_ANYWAY_US = 500 * 1000
+};
 
 struct source *source_new(struct router *r, uint32_t number, enum wish_kind kind, enum rtp_codec codec, uint8_t n_layers)
 {
@@ -82,6 +88,7 @@ void source_layer_restart(struct source *s, unsigned layer)
     for (size_t i = 0; i < s->n_slots; i++)
         if (s->slots[i]->layer == layer)
             s->slots[i]->layer = SLOT_NO_LAYER;
+    s->unchosen = true;
 }
 
 int source_reserve(struct source *s, size_t slots)
@@ -230,6 +237,8 @@ static void tell_mirror(struct source *s)
 static void source_ask(struct source *s, int64_t now_us)
 {
     struct sfu_shell *shell = &s->router->sfu->shell;
+    if (!s->keyframes.wanted)
+        return;
     uint8_t layers = keyframes_poll(&s->keyframes, now_us, s->peer ? peer_rtt_us(s->peer) : 0);
     if (!layers)
         return;
@@ -309,6 +318,7 @@ static void note_keyframe(struct source *s, struct layer *l, const struct seen *
     l->keyframe_seq = seen->ext_seq;
     l->keyframe_us = now_us;
     if (seen->video.width) {
+        s->unchosen |= l->height != seen->video.height;
         l->width = seen->video.width;
         l->height = seen->video.height;
     }
@@ -495,6 +505,8 @@ static void ask_for_losses(struct source *s, struct layer *l, unsigned layer, in
 static void forget_lost_layers(struct source *s, int64_t now_us)
 {
     unsigned living = 0;
+    if (!s->keyframes.wanted)
+        return;
     for (unsigned i = 0; i < s->n_layers; i++)
         living += source_layer_alive(s, i, now_us);
     if (!living)
@@ -512,6 +524,23 @@ static int64_t early_us(const struct sfu *sfu)
     return few ? EARLY_US : 0;
 }
 
+/* Its slots' layers, when there is something to choose: hundreds of slots may be content. */
+static void choose(struct source *s, int64_t now_us)
+{
+    uint8_t alive = 0;
+    if (now_us - s->chosen_us < CHOOSE_US)
+        return;
+    for (unsigned i = 0; i < SFU_LAYERS; i++)
+        alive |= (uint8_t)(source_layer_alive(s, i, now_us) << i);
+    if (alive == s->alive && !s->unchosen && now_us - s->chosen_us < CHOOSE_ANYWAY_US)
+        return;
+    s->chosen_us = now_us;
+    s->alive = alive;
+    s->unchosen = false; /* a slot that goes on waiting says so again */
+    for (size_t i = 0; i < s->n_slots; i++)
+        slot_choose(s->slots[i], now_us);
+}
+
 void source_tick(struct source *s, int64_t now_us)
 {
     int64_t earlier_us = early_us(s->router->sfu);
@@ -526,11 +555,7 @@ void source_tick(struct source *s, int64_t now_us)
     }
     if (!picture)
         return;
-    if (now_us - s->chosen_us >= CHOOSE_US) {
-        s->chosen_us = now_us;
-        for (size_t i = 0; i < s->n_slots; i++)
-            slot_choose(s->slots[i], now_us);
-    }
+    choose(s, now_us);
     forget_lost_layers(s, now_us);
     source_ask(s, now_us);
     if (!s->peer)

@@ -71,6 +71,8 @@ struct source {
     uint32_t origin_bps[SFU_LAYERS];    /* mirror: what the origin has of each layer, 0: not alive there */
     uint16_t origin_height[SFU_LAYERS]; /* mirror: of each layer's newest keyframe at the origin, 0: unknown */
     uint8_t level;                      /* newest RFC 6464 byte */
+    bool unchosen;                      /* a slot waits for another layer, or layers are not what they were */
+    uint8_t alive;                      /* layers that lived when … */
     int64_t chosen_us;                  /* when its slots' layers were last chosen */
 };
 
