@@ -89,7 +89,7 @@ static int make_room(struct assembler *a)
     if (a->n < a->cap)
         return 0;
     size_t cap = a->cap ? a->cap * 2 : 32;
-    struct waiting **grown = realloc(a->queue, cap * sizeof *grown);
+    struct waiting **grown = realloc(a->queue, cap * sizeof(struct waiting *));
     if (!grown)
         return ERR_NOMEM;
     a->queue = grown;
@@ -120,7 +120,7 @@ int assembler_input(struct assembler *a, const struct assembler_packet *p, int64
     if (p->payload_len)
         memcpy(w->bytes, p->payload, p->payload_len);
     w->p.payload = w->bytes;
-    memmove(&a->queue[at + 1], &a->queue[at], (a->n - at) * sizeof a->queue[0]);
+    memmove(&a->queue[at + 1], &a->queue[at], (a->n - at) * sizeof(struct waiting *));
     a->queue[at] = w;
     a->n++;
     return 0;
@@ -132,7 +132,7 @@ static void take_first(struct assembler *a)
     a->last_us = a->queue[0]->p.session_us;
     free(a->queue[0]);
     a->n--;
-    memmove(&a->queue[0], &a->queue[1], a->n * sizeof a->queue[0]);
+    memmove(&a->queue[0], &a->queue[1], a->n * sizeof(struct waiting *));
 }
 
 void assembler_resume(struct assembler *a)

@@ -134,7 +134,7 @@ static int add_track(struct composer *c, const struct tracklist_segment *s, size
         return 0;
     if (kind == KIND_CAMERA || kind == KIND_SCREEN)
         return film_new(c->dir_fd, s, n, &c->films[number][kind == KIND_SCREEN][s->layer]);
-    struct sound_track **grown = realloc(c->sounds, (c->n_sounds + 1) * sizeof *grown);
+    struct sound_track **grown = realloc(c->sounds, (c->n_sounds + 1) * sizeof(struct sound_track *));
     if (!grown)
         return ERR_NOMEM;
     c->sounds = grown;

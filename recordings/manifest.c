@@ -174,7 +174,8 @@ static int list_all(struct hashing *h)
     int err = add_names(h->dir_fd, "", &names, &n);
     if (!err)
         err = add_names(h->dir_fd, "thumbs", &names, &n);
-    qsort(names, n, sizeof *names, by_name);
+    if (n)
+        qsort(names, n, sizeof *names, by_name);
     for (size_t i = 0; i < n; i++) {
         if (!err)
             err = list_file(h, names[i]);

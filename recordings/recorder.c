@@ -429,10 +429,12 @@ static void add_file(struct sync_job *job, json_t *files, struct spool *s)
     if (!s->dirty)
         return;
     int *grown = realloc(job->fds, (job->n_fds + 1) * sizeof *grown);
-    int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
-    if (!grown || fd < 0)
+    if (!grown)
         return; /* stays dirty: the index then says more than this job syncs, so the caller checks */
     job->fds = grown;
+    int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return;
     job->fds[job->n_fds++] = fd;
     s->dirty = false;
 }
@@ -574,7 +576,7 @@ static void job_over(struct recorder *r, int result)
         segment_free(r->place.retired[i]);
     r->place.n_retired -= r->n_retired_in_job;
     if (r->place.n_retired)
-        memmove(r->place.retired, r->place.retired + r->n_retired_in_job, r->place.n_retired * sizeof r->place.retired[0]);
+        memmove(r->place.retired, r->place.retired + r->n_retired_in_job, r->place.n_retired * sizeof(struct segment *));
     r->n_retired_in_job = 0;
 }
 

@@ -203,7 +203,7 @@ static int retire_segment(struct stream *s, struct stream_place *place)
     int err = segment_finish(s->segment);
     if (err)
         return err;
-    struct segment **grown = realloc(place->retired, (place->n_retired + 1) * sizeof *grown);
+    struct segment **grown = realloc(place->retired, (place->n_retired + 1) * sizeof(struct segment *));
     if (!grown)
         return ERR_NOMEM;
     place->retired = grown;

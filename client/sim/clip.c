@@ -5,6 +5,7 @@
 #include "sim/picture.h"
 #include "sim/sound.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <opus/opus.h>
 #include <stdio.h>
@@ -104,6 +105,7 @@ static int encode_layer(const struct clip_spec *spec, unsigned layer, struct hea
     static const unsigned kbps[CLIP_LAYERS] = {100, 300, 900};
     int shift = (int)(CLIP_LAYERS - 1 - layer), width = spec->width >> shift, height = spec->height >> shift;
     unsigned frames = head->frames;
+    assert(frames > 0); /* clip_open() has seen to spec->fps */
     vpx_codec_ctx_t chain, single;
     int err = encoder_open(&chain, width, height, spec->fps, kbps[layer], 12);
     if (err)
@@ -158,22 +160,13 @@ static int encode_sound(const struct clip_spec *spec, struct head *head, struct 
 }
 
 /* Writes to a temporary name and renames, so that two simulators never see half a clip. */
-static int make(const char *path, const struct clip_spec *spec)
+static int make_file(const char *path, const struct clip_spec *spec, struct head *head)
 {
     char temporary[4096];
     snprintf(temporary, sizeof temporary, "%s.%d", path, (int)getpid());
-    _cleanup_free_ struct head *head = calloc(1, sizeof *head);
-    if (!head)
-        return ERR_NOMEM;
-    *head = (struct head){.magic = CLIP_MAGIC,
-                          .width = (uint32_t)spec->width,
-                          .height = (uint32_t)spec->height,
-                          .fps = (uint32_t)spec->fps,
-                          .source = spec->source,
-                          .frames = (uint32_t)(spec->fps * CLIP_SECONDS)};
     struct sink sink = {.file = fopen(temporary, "wb"), .at = sizeof *head};
     if (!sink.file)
-        return ERR_IO; // cppcheck-suppress memleak; its scope frees it
+        return ERR_IO;
     int err = fwrite(head, sizeof *head, 1, sink.file) == 1 ? 0 : ERR_IO;
     for (unsigned layer = 0; !err && layer < CLIP_LAYERS; layer++)
         err = encode_layer(spec, layer, head, &sink);
@@ -188,6 +181,22 @@ static int make(const char *path, const struct clip_spec *spec)
         err = ERR_IO;
     if (err)
         unlink(temporary);
+    return err;
+}
+
+static int make(const char *path, const struct clip_spec *spec)
+{
+    struct head *head = calloc(1, sizeof *head);
+    if (!head)
+        return ERR_NOMEM;
+    *head = (struct head){.magic = CLIP_MAGIC,
+                          .width = (uint32_t)spec->width,
+                          .height = (uint32_t)spec->height,
+                          .fps = (uint32_t)spec->fps,
+                          .source = spec->source,
+                          .frames = (uint32_t)(spec->fps * CLIP_SECONDS)};
+    int err = make_file(path, spec, head);
+    free(head);
     return err;
 }
 

@@ -1,5 +1,6 @@
 #include "sim/picture.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pango/pangocairo.h>
 #include <stdio.h>
@@ -177,7 +178,8 @@ static unsigned mean_luma(const uint8_t *y, int stride, int width, int height, i
             count++;
         }
     }
-    return sum / count; /* at least one pixel: the bounds are inclusive */
+    assert(count > 0); /* the bounds are inclusive */
+    return sum / count;
 }
 
 bool picture_read(const uint8_t *y, int stride, int width, int height, unsigned *ret_source, unsigned *ret_frame)

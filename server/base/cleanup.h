@@ -17,5 +17,13 @@ static inline void cleanup_close(int *fd)
         close(*fd);
 }
 
+/* Hands the descriptor on: its scope no longer closes it. */
+static inline int cleanup_take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 #define _cleanup_free_ cleanup(cleanup_free)
 #define _cleanup_close_ cleanup(cleanup_close)

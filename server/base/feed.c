@@ -107,8 +107,7 @@ static int make_memfd(const char *name, size_t bytes, int *ret_fd)
         return err;
     if (fcntl(fd, F_ADD_SEALS, FEED_SEALS) < 0)
         return ERR_IO;
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = cleanup_take_fd(&fd);
     return 0;
 }
 
@@ -136,9 +135,8 @@ int feed_create(size_t ring_bytes, uint64_t feed_id, int *ret_data_fd, int *ret_
         return ERR_IO;
     if (pwrite(data, &head, sizeof head, 0) != (ssize_t)sizeof head)
         return ERR_IO;
-    *ret_data_fd = data;
-    *ret_tail_fd = tail;
-    data = tail = -1;
+    *ret_data_fd = cleanup_take_fd(&data);
+    *ret_tail_fd = cleanup_take_fd(&tail);
     return 0;
 }
 

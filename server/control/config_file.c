@@ -227,7 +227,7 @@ int config_arguments(struct config *c, int argc, char **argv, const char *const 
     for (int i = 1; !err && i < argc; i++) {
         if (skipped(argv[i], skip))
             continue;
-        if (i + 1 == argc) {
+        if (i + 1 == argc || !argv[i + 1]) {
             snprintf(error, CONFIG_ERROR_BYTES,
                      "option \"%.100s\" is unknown or lacks its value: giaoban --help lists the options", argv[i]);
             return ERR_INVAL;

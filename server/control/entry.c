@@ -213,7 +213,8 @@ static void come_back(struct meeting *m, const struct briefing_endpoint *e, stru
 void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params)
 {
     struct visitor *v = ws_peer_user(peer);
-    struct meeting *m = meeting_find(c, json_string_value(json_object_get(params, "briefing")));
+    const char *briefing = json_string_value(json_object_get(params, "briefing"));
+    struct meeting *m = meeting_find(c, briefing);
     const char *kind = json_string_value(json_object_get(params, "kind")), *secret = NULL;
     const json_t *resume = json_object_get(params, "resume");
     if (!v && !(v = calloc(1, sizeof *v))) {
@@ -221,13 +222,13 @@ void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json
         return;
     }
     ws_peer_set_user(peer, v);
-    const char *briefing = json_string_value(json_object_get(params, "briefing"));
-    bool over = !m && store_briefing_find(c->store, briefing);
-    const struct refusal *why = over          ? refusal_find("already-closed")
-                                : !m          ? refusal_find("unknown-briefing")
-                                : v->entering ? refusal_find("busy")
-                                              : briefing_may_enter(m->settled, ws_peer_identity(peer));
-    if (!why && m && briefing_phase(m->ahead) == BRIEFING_CLOSED)
+    if (!m) {
+        bool over = store_briefing_find(c->store, briefing);
+        signaling_refuse(peer, id, refusal_find(over ? "already-closed" : "unknown-briefing"));
+        return;
+    }
+    const struct refusal *why = v->entering ? refusal_find("busy") : briefing_may_enter(m->settled, ws_peer_identity(peer));
+    if (!why && briefing_phase(m->ahead) == BRIEFING_CLOSED)
         why = refusal_find("already-closed");
     if (why) {
         signaling_refuse(peer, id, why);

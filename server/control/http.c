@@ -239,7 +239,7 @@ int first_link(const struct control *c, char *ret_path, size_t cap)
     char nonce[32], token[513];
     new_id("", nonce, sizeof nonce);
     json_t *payload =
-        json_pack("{s:s, s:I, s:s}", "t", "first", "exp", (json_int_t)(clock_wall_us() / 1000000 + 86400), "n", nonce);
+        json_pack("{s:s, s:I, s:s}", "t", "first", "exp", (json_int_t)clock_wall_us() / 1000000 + 86400, "n", nonce);
     int err = payload ? token_sign(signaling_secret(c->signaling), payload, token, sizeof token) : ERR_NOMEM;
     json_decref(payload);
     if (!err)

@@ -1,6 +1,7 @@
 #include "base/err.h"
 #include "sdp/strict.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -79,7 +80,7 @@ static bool recognise(enum sdp_kind kind, const char *rtpmap, const char *fmtp, 
             (!parameter_is(fmtp, "packetization-mode", "1") || !parameter_is(fmtp, "profile-level-id", "42e01f")))
             return false;
         *c = (struct sdp_codec){.name = (enum sdp_codec_name)i, .rtx_pt = SDP_NO_PT};
-        strcpy(c->fmtp, known[i].fmtp);
+        snprintf(c->fmtp, sizeof c->fmtp, "%s", known[i].fmtp);
         return true;
     }
     return false;

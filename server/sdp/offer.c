@@ -168,7 +168,7 @@ static int parse_head(const struct strict *s, const GstSDPMedia *m, struct sdp_s
         !copy_token(section->kind_text, sizeof section->kind_text, kind, strlen(kind)) ||
         !copy_token(section->formats, sizeof section->formats, format, strlen(format)))
         return refuse(s, "bad-line", "its m= line is malformed.");
-    strcpy(section->protocol, protocol);
+    memcpy(section->protocol, protocol, strlen(protocol) + 1);
     if (section->kind != SDP_OTHER && strcmp(protocol, "UDP/TLS/RTP/SAVPF") != 0 &&
         strcmp(protocol, "TCP/TLS/RTP/SAVPF") != 0)
         return refuse(s, "bad-line", "the protocol of sound and picture is UDP/TLS/RTP/SAVPF.");

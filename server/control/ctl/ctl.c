@@ -97,7 +97,7 @@ static long perform(struct ctl *c, const char *verb, const char *path, const cha
         return 0;
     snprintf(url, sizeof url, "%s%s", c->server, path);
     if (c->has_secret &&
-        !sign(c, json_pack("{s:s, s:I}", "t", "ctl", "exp", (json_int_t)(clock_wall_us() / 1000000 + 60)), token)) {
+        !sign(c, json_pack("{s:s, s:I}", "t", "ctl", "exp", (json_int_t)clock_wall_us() / 1000000 + 60), token)) {
         snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", token);
         headers = curl_slist_append(headers, authorization);
     }
@@ -199,8 +199,7 @@ int ctl_first_link(struct ctl *c, char ret_path[560])
         return 1;
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
-    if (sign(c,
-             json_pack("{s:s, s:I, s:s}", "t", "first", "exp", (json_int_t)(clock_wall_us() / 1000000 + 86400), "n", nonce),
+    if (sign(c, json_pack("{s:s, s:I, s:s}", "t", "first", "exp", (json_int_t)clock_wall_us() / 1000000 + 86400, "n", nonce),
              token))
         return 1;
     snprintf(ret_path, 560, "/first/%s", token);
