@@ -129,6 +129,14 @@ static inline void client_fold(json_t *state, const json_t *message)
     }
 }
 
+struct watched {
+    struct briefing *live, *replayed; /* folds its events; folds their stored bytes */
+    json_t *client;                   /* a client's state, NULL before the first snapshot */
+    uint64_t client_last;
+    struct wish_briefing wish; /* as last checked */
+    FILE *record;              /* NULL, or where what the client gets is written, a line each */
+};
+
 /* ---- rules ---- */
 
 static inline bool counts_as_room(const struct briefing_endpoint *e)
@@ -156,15 +164,25 @@ static inline void check_endpoints(const struct briefing *b, uint32_t screen)
     }
 }
 
-static inline void check_wish(const struct briefing *b)
+/* The codec refuses a source in two slots, and itself on stage. */
+static inline void check_wish_codec(const struct wish_endpoint *x)
 {
+    struct wish_endpoint back;
+    json_t *o = wish_endpoint_to_json(x);
+    HOLDS(!wish_endpoint_from_json(o, &back, NULL) && wish_endpoint_equal(x, &back));
+    json_decref(o);
+}
+
+static inline void check_wish(struct watched *watched)
+{
+    const struct briefing *b = watched->live;
     struct wish_briefing w;
     HOLDS(!briefing_wish(b, &w));
     HOLDS(w.n_endpoints == briefing_connected(b));
     for (size_t i = 0; i < w.n_endpoints; i++) {
         const struct wish_endpoint *x = &w.endpoints[i];
         const struct briefing_endpoint *e = briefing_endpoint(b, x->number);
-        struct wish_endpoint back;
+        const struct wish_endpoint *before = wish_find(&watched->wish, x->number);
         HOLDS(e && e->connected && !strcmp(e->id, x->id) && x->hears == e->hears);
         HOLDS(!!(x->may_send & WISH_BIT(WISH_MICROPHONE)) == e->microphone);
         HOLDS(!!(x->may_send & WISH_BIT(WISH_SCREEN)) == e->screen);
@@ -172,38 +190,29 @@ static inline void check_wish(const struct briefing *b)
         HOLDS(!x->stage || wish_find(&w, x->stage));
         HOLDS(!x->screen || wish_find(&w, x->screen));
         HOLDS(x->stage == w.stage || x->number == w.stage);
-        json_t *o = wish_endpoint_to_json(x); /* the codec refuses a source in two slots, and itself on stage */
-        HOLDS(!wish_endpoint_from_json(o, &back, NULL) && wish_endpoint_equal(x, &back));
-        json_decref(o);
+        if (!before || !wish_endpoint_equal(x, before))
+            check_wish_codec(x);
     }
     HOLDS(!w.floor || w.floor == briefing_floor(b));
     HOLDS(briefing_phase(b) != BRIEFING_CLOSED || (!w.n_endpoints && !w.record && !w.floor && !w.stage && !w.screen));
-    wish_briefing_free(&w);
+    wish_briefing_free(&watched->wish);
+    watched->wish = w;
 }
 
-static inline void check_rules(const struct briefing *b)
+static inline void check_rules(struct watched *w, const json_t *state)
 {
-    json_t *state = briefing_state(b, ROLE_CHAIR);
-    HOLDS(state);
+    const struct briefing *b = w->live;
     uint32_t screen = (uint32_t)json_integer_value(json_object_get(state, "screen"));
     uint32_t spotlight = (uint32_t)json_integer_value(json_object_get(state, "spotlight"));
     HOLDS(!briefing_floor(b) || (briefing_endpoint(b, briefing_floor(b)) && briefing_phase(b) == BRIEFING_OPEN));
     HOLDS(!screen || briefing_endpoint(b, screen));
     HOLDS(!spotlight || briefing_endpoint(b, spotlight));
     HOLDS(!briefing_recording(b) || briefing_phase(b) == BRIEFING_OPEN);
-    json_decref(state);
     check_endpoints(b, screen);
-    check_wish(b);
+    check_wish(w);
 }
 
 /* ---- one step, watched by everybody ---- */
-
-struct watched {
-    struct briefing *live, *replayed; /* folds its events; folds their stored bytes */
-    json_t *client;                   /* a client's state, NULL before the first snapshot */
-    uint64_t client_last;
-    FILE *record; /* NULL, or where what the client gets is written, a line each */
-};
 
 static inline void watched_record(struct watched *w, const json_t *o)
 {
@@ -247,9 +256,10 @@ static inline const struct refusal *watched_command(struct watched *w, const str
     for (size_t i = 0; i < events.n; i++)
         watched_fold(w, &events.items[i]);
     briefing_events_free(&events);
-    check_rules(w->live);
     HOLDS(briefing_equal(w->live, w->replayed));
     json_t *state = briefing_state(w->live, ROLE_DELEGATE);
+    HOLDS(state);
+    check_rules(w, state);
     HOLDS(!w->client || json_equal(w->client, state));
     if (!w->client && briefing_schedule_of(w->live)) {
         w->client = json_incref(state);
@@ -268,6 +278,7 @@ static inline void watched_free(struct watched *w)
 {
     briefing_free(w->live);
     briefing_free(w->replayed);
+    wish_briefing_free(&w->wish);
     json_decref(w->client);
 }
 
