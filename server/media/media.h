@@ -104,7 +104,7 @@ struct briefing {
     struct router *router;
     struct endpoint *endpoints;
     struct feed *feeds;
-    uint32_t reported_speaker;
+    uint32_t reported_speaker, reported_dirty; /* the router's, as last told */
 };
 
 struct queued {

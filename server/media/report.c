@@ -154,11 +154,12 @@ static json_t *endpoint_json(const struct endpoint *e, int64_t now_us)
                      level_of(e), "send", sends_json(e->peer, now_us), "receive", receives_json(e->peer));
 }
 
-static bool has_changed(const struct endpoint *e, int64_t now_us)
+/* `moved`: somebody in the briefing has come into a slot or left one since the last look. */
+static bool has_changed(const struct endpoint *e, bool moved, int64_t now_us)
 {
     if (!e->told || e->reported.connected != e->connected || e->reported.speaking != speaks(e, now_us))
         return true;
-    for (size_t i = 0; i < e->peer->n_slots; i++)
+    for (size_t i = 0; moved && i < e->peer->n_slots; i++)
         if (e->reported.shown[i] != e->peer->slots[i].shown)
             return true;
     return false;
@@ -183,9 +184,10 @@ static void send_state(struct briefing *b, json_t *endpoints)
 static void tell_briefing(struct briefing *b, bool all, int64_t now_us)
 {
     json_t *endpoints = json_array();
-    bool sent = false;
+    bool sent = false, moved = b->router->dirty != b->reported_dirty;
+    b->reported_dirty = b->router->dirty;
     for (struct endpoint *e = b->endpoints; e; e = e->next) {
-        if (e->doomed || (!all && !has_changed(e, now_us)))
+        if (e->doomed || (!all && !has_changed(e, moved, now_us)))
             continue;
         json_array_append_new(endpoints, endpoint_json(e, now_us));
         note_told(e, now_us);
