@@ -198,6 +198,29 @@ static void mirror_in(struct input *in)
     packet_unref(packet);
 }
 
+/* What is known of a source's keyframe requests from the operation before. */
+static struct {
+    uint32_t uid;
+    struct keyframes keyframes;
+} asked[ENDPOINTS + 1][SFU_KINDS];
+
+static void check_requests(void)
+{
+    for (uint32_t n = 1; n <= ENDPOINTS; n++)
+        for (unsigned kind = WISH_CAMERA; kind < SFU_KINDS; kind++) {
+            const struct source *s = router->sources[n][kind];
+            if (!s)
+                continue;
+            const struct keyframes *now = &s->keyframes, *before = &asked[n][kind].keyframes;
+            for (unsigned i = 0; s->uid == asked[n][kind].uid && i < SFU_LAYERS; i++)
+                if ((before->ever & 1u << i) && now->sent_us[i] != before->sent_us[i] &&
+                    now->sent_us[i] - before->sent_us[i] < KEYFRAME_APART_US)
+                    abort();
+            asked[n][kind].uid = s->uid;
+            asked[n][kind].keyframes = *now;
+        }
+}
+
 static void operate(struct input *in)
 {
     uint8_t op = byte(in);
@@ -226,6 +249,7 @@ static void operate(struct input *in)
         sfu_turn(&sfu, now_us);
     if (!router->unsettled && router_check(router)) /* a wish is folded at the end of its turn */
         abort();
+    check_requests();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -236,6 +260,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct input in = {data, data + len};
     memset(endpoints, 0, sizeof endpoints);
     memset(incarnations, 0, sizeof incarnations);
+    memset(asked, 0, sizeof asked);
     wish = (struct wish_briefing){.id = "f", .endpoints = endpoints};
     now_us = 1000000;
     if (!pool && !(pool = packet_pool_new(PACKETS)))

@@ -24,6 +24,7 @@ struct worker {
 static struct worker workers[2];
 static struct wish_endpoint wished[ENDPOINTS];
 static bool answers_with_all_layers; /* as Chromium's encoder does */
+static bool keeps_arrived;
 static int64_t answer_us[ENDPOINTS + 1][SFU_LAYERS];
 static unsigned seen_plis[ENDPOINTS + 1][SFU_LAYERS];
 
@@ -57,15 +58,18 @@ static void start_worker(struct worker *k)
     w->router->user = &k->briefing;
 }
 
+static void apply_at(struct worker *k)
+{
+    memcpy(k->w->endpoints, wished, sizeof wished);
+    k->w->wish.n_endpoints = ENDPOINTS;
+    k->briefing.wish = k->briefing.effective = k->w->wish;
+    world_apply(k->w);
+}
+
 static void apply(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        struct worker *k = &workers[i];
-        memcpy(k->w->endpoints, wished, sizeof wished);
-        k->w->wish.n_endpoints = ENDPOINTS;
-        k->briefing.wish = k->briefing.effective = k->w->wish;
-        world_apply(k->w);
-    }
+    apply_at(&workers[0]);
+    apply_at(&workers[1]);
 }
 
 static void tie(struct worker *from, struct worker *to, uint64_t id)
@@ -106,8 +110,8 @@ static void run(int64_t us)
     for (int64_t end_us = now_us() + us; now_us() < end_us;) {
         for (uint32_t n = 1; n <= ENDPOINTS; n++)
             publish(n);
-        for (uint32_t n = 1; n <= ENDPOINTS; n++)
-            world_line(home(n)->w, n)->n_arrived = 0; /* not looked at here */
+        for (uint32_t n = 1; !keeps_arrived && n <= ENDPOINTS; n++)
+            world_clear(home(n)->w, n);
         for (unsigned i = 0; i < 2; i++) {
             struct worker *k = &workers[i];
             k->w->now_us += STEP_US;
@@ -123,7 +127,7 @@ static int begin_with(const uint16_t *heights)
     memset(workers, 0, sizeof workers);
     memset(answer_us, 0, sizeof answer_us);
     memset(seen_plis, 0, sizeof seen_plis);
-    answers_with_all_layers = false;
+    answers_with_all_layers = keeps_arrived = false;
     for (unsigned i = 0; i < 2; i++)
         start_worker(&workers[i]);
     for (uint32_t n = 1; n <= ENDPOINTS; n++) {
@@ -286,6 +290,43 @@ static void a_mirror_knows_the_heights_of_layers_that_do_not_flow_yet(void **sta
     assert_int_equal(requests(number), 1);
 }
 
+static size_t stage_sounds(uint32_t viewer, const struct arrived **got, size_t cap)
+{
+    return world_received(home(viewer)->w, viewer, world_ssrc(viewer, STAGE_SOUND), got, cap);
+}
+
+/* The origin is told before the briefing's log is written, the other worker with the wish afterwards. */
+static void a_mute_ends_in_silence_on_both_workers(void **state)
+{
+    enum { SPEAKER = 4, CAP = 256 };
+    static const struct arrived *got[CAP];
+    for (uint32_t n = 1; n <= ENDPOINTS; n++)
+        wished[n - 1].stage = n == SPEAKER ? CHAIR : SPEAKER;
+    apply();
+    keeps_arrived = true;
+    for (unsigned i = 0; i < 60; i++) {
+        if (i == 40) {
+            wished[SPEAKER - 1].may_send &= (uint8_t)~WISH_BIT(WISH_MICROPHONE);
+            apply_at(&workers[0]);
+        }
+        if (i == 42)
+            apply();
+        world_sound(home(SPEAKER)->w, SPEAKER, 30); /* the client ignores it */
+        run(20 * MS);
+    }
+    for (uint32_t n = 1; n <= ENDPOINTS; n++) {
+        size_t heard = stage_sounds(n, got, CAP);
+        if (n == SPEAKER)
+            continue;
+        assert_in_range(heard, 40, 40 + SLOT_SILENCE_FRAMES);
+        for (size_t i = 1; i < heard; i++) {
+            assert_int_equal(got[i]->silence, i >= heard - SLOT_SILENCE_FRAMES);
+            assert_int_equal((uint16_t)(got[i]->seq - got[i - 1]->seq), 1);
+        }
+        assert_true(!got[0]->silence);
+    }
+}
+
 int main(void)
 {
 #define TEST(t, begin) cmocka_unit_test_setup_teardown(t, begin, end)
@@ -293,6 +334,7 @@ int main(void)
         TEST(a_handover_asks_for_the_top_layer_of_the_holder_once, begin),
         TEST(fifty_handovers_with_tiles_ask_for_what_changes_and_no_more, begin),
         TEST(a_publisher_that_answers_with_all_layers_is_asked_no_more_often, begin),
+        TEST(a_mute_ends_in_silence_on_both_workers, begin),
         TEST(a_mirror_knows_the_heights_of_layers_that_do_not_flow_yet, begin_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
