@@ -17,6 +17,7 @@ static int usage(FILE *to, int status)
         "  briefing create --title T --units a,b [--starts MS] [--record]\n"
         "  briefing list | open ID | close ID\n"
         "  link --briefing ID --unit U --role chair|secretary|technician|delegate|observer [--expires SECONDS]\n"
+        "  compose ID mp4|webm             composes that format of a closed briefing\n"
         "  demo                            a demonstration briefing with links for three people and eight simulated rooms\n"
         "  metrics                         counters as text\n"
         "  selftest                        proves this installation with temporary data; one JSON line\n"

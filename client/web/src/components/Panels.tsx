@@ -51,7 +51,6 @@ export function FloorPanel({ room, state }: { room: Room; state: BriefingState }
                     <Button id="invite-next" icon={ArrowRight} tone="main" shortcut="Enter" onClick={() => void room.ask('grant', { endpoint: next.number })}>
                         {w.inviteName(shownName(next))}
                     </Button>
-                    <Button icon={Search} label={w.search} onClick={() => document.getElementById('people-search')?.focus()} />
                 </div>
             )}
         </section>
@@ -61,7 +60,7 @@ export function FloorPanel({ room, state }: { room: Room; state: BriefingState }
 function Holder({ room, state, holder }: { room: Room; state: BriefingState; holder: Endpoint }) {
     const w = words.value.room;
     const since = state.floor_since_ms === null ? '' : w.since(words.value.clock(new Date(state.floor_since_ms)));
-    const microphone = holder.connected ? (holder.microphone ? w.microphoneOpen : w.microphoneClosed) : w.away;
+    const microphone = holder.connected ? (holder.microphone ? w.microphoneOpen : w.microphoneClosed) : w.keepsTurn;
     const speaking = room.speaker.value === holder.number && holder.microphone;
     return (
         <div class="row holder">

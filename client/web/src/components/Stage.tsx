@@ -18,9 +18,17 @@ function Placeholder({ name, children }: { name: string; children: ComponentChil
     );
 }
 
-function Timer({ room, state }: { room: Room; state: BriefingState }) {
+function Timer({ room, state, named }: { room: Room; state: BriefingState; named: number }) {
     const now = useNow(500, () => room.socket.clock.now());
     if (state.floor === 0 || state.floor_since_ms === null) return null;
+    const holder = endpointOf(state, state.floor);
+    if (holder !== undefined && !holder.connected)
+        return (
+            <div class="timer waits">
+                {holder.number !== named && <span>{shownName(holder)}</span>}
+                <strong>{words.value.room.keepsTurn}</strong>
+            </div>
+        );
     return (
         <div class="timer">
             <span>{words.value.room.spoken}</span>
@@ -31,7 +39,7 @@ function Timer({ room, state }: { room: Room; state: BriefingState }) {
 
 function captionLead(state: BriefingState, endpoint: Endpoint): string {
     const w = words.value.room;
-    if (endpoint.number === state.floor) return w.speakingNow;
+    if (endpoint.number === state.floor) return endpoint.connected ? w.speakingNow : w.keepsFloor;
     return endpoint.role === 'chair' ? w.chairTitle : w.onStage;
 }
 
@@ -62,7 +70,7 @@ export function Stage({ room, state, onOpen }: { room: Room; state: BriefingStat
                     <strong>{shownName(shown)}</strong>
                 </figcaption>
             )}
-            <Timer room={room} state={state} />
+            <Timer room={room} state={state} named={shown?.number ?? 0} />
             {room.media.sounds.blocked.value && (
                 <div class="unblock">
                     <Button icon={VolumeX} tone="gold" size="large" id="unblock" onClick={() => void room.media.sounds.unblock()}>

@@ -59,6 +59,11 @@ export class DeviceCheck {
         else await this.open(kind);
     }
 
+    /** The microphone has been heard well. */
+    get proven(): boolean {
+        return this.sound.value === 'good' || this.sound.value === 'no-echo';
+    }
+
     async retry(): Promise<void> {
         this.asking.value = true;
         await this.open('camera');
@@ -142,8 +147,7 @@ export class DeviceCheck {
         const quietDb = [...this.recent].sort((a, b) => a - b)[Math.floor(this.recent.length / 5)] ?? -100;
         const verdict = judgeSound({ loudestDb, quietDb, chimeDb: this.chimeDb });
         // Silence after a good sentence takes nothing back.
-        const proven = this.sound.peek() === 'good' || this.sound.peek() === 'no-echo';
-        if (!(proven && (verdict === 'waiting' || verdict === 'quiet'))) this.sound.value = verdict;
+        if (!(this.proven && (verdict === 'waiting' || verdict === 'quiet'))) this.sound.value = verdict;
     }
 
     private measurePicture(video: HTMLVideoElement): void {

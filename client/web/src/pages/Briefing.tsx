@@ -83,8 +83,8 @@ function Stay({ briefing, name, onAgain }: { briefing: HttpBriefing; name: strin
             );
         case 'ended':
             return (
-                <Empty icon={CircleCheck} title={w.away.ended} lead={w.away.endedLead}>
-                    <ArchiveLink />
+                <Empty icon={CircleCheck} title={w.away.ended} lead={room.recorded.value ? w.away.endedRecorded : w.away.endedLead}>
+                    {room.recorded.value && <ArchiveLink />}
                     <HomeLink />
                 </Empty>
             );

@@ -115,7 +115,8 @@ function Level({ check }: { check: DeviceCheck }) {
                     <i class={`${i < lit ? 'lit' : ''} ${i >= bars - 2 ? 'over' : ''}`} data-bar={i} />
                 ))}
             </span>
-            <strong>{w.levelWords[word]}</strong>
+            {/* Who has been heard well is silent now, no more. */}
+            {(word === 'good' || word === 'loud' || !check.proven) && <strong>{w.levelWords[word]}</strong>}
         </div>
     );
 }

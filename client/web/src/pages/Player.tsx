@@ -100,11 +100,26 @@ function PlayerHeader({ recording, onCompose, onIntegrity }: { recording: HttpRe
                     {whole ? w.archive.whole : w.archive.gaps(recording.gaps.length)}
                 </Pill>
             </button>
+            <Making recording={recording} />
             <Menu icon={Download} label={w.archive.download} items={formats.map((format) => downloadItem(recording, format, onCompose))}>
                 {w.archive.download} <ChevronDown size={15} aria-hidden="true" />
             </Menu>
             <LanguageSwitch />
         </header>
+    );
+}
+
+/** The other format is being made while this one can be watched. */
+function Making({ recording }: { recording: HttpRecording }) {
+    const w = words.value.archive;
+    const missing = formats.find((format) => !recording.formats.some((one) => one.name === format));
+    if (recording.formats.length === 0 || missing === undefined || (recording.state !== 'composing' && recording.state !== 'queued')) return null;
+    const name = w.formats[missing];
+    return (
+        <span class="pill plain making" role="status">
+            <Film size={14} aria-hidden="true" />
+            <span>{recording.state === 'composing' ? w.makingFormat(name, recording.percent) : w.waitingFormat(name)}</span>
+        </span>
     );
 }
 

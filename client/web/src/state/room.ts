@@ -52,6 +52,8 @@ export class Room {
     readonly speaker = signal(0);
     readonly line = signal<NoticeLine | null>(null);
     readonly lines = signal<NoticeLines['endpoints']>([]);
+    /** Something was recorded while we were here, or before as far as the snapshot said. */
+    readonly recorded = signal(false);
     readonly recorder = signal<NoticeRecorder | null>(null);
     readonly message = signal<Message | null>(null);
     readonly hasMicrophone = signal(false);
@@ -245,6 +247,7 @@ export class Room {
     private welcomed(hello: ResultHello): void {
         batch(() => {
             if (hello.state !== undefined) this.briefing.value = hello.state;
+            if (hello.state?.recording === true) this.recorded.value = true;
             for (const event of hello.events ?? []) this.fold(event);
             this.me.value = {
                 endpoint: hello.endpoint,
@@ -284,6 +287,7 @@ export class Room {
             this.wantMicrophone = this.hasMicrophone.value;
         batch(() => {
             this.briefing.value = next.state;
+            if (next.state.recording) this.recorded.value = true;
             if (this.seat !== null && next.last !== this.seat.last) this.keepSeat({ ...this.seat, last: next.last });
         });
         return true;
