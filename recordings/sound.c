@@ -67,7 +67,9 @@ static void drop_before(struct sound_track *s, int64_t at)
     if (at <= s->begin)
         return;
     size_t gone = (size_t)((at < s->end ? at : s->end) - s->begin);
-    memmove(s->samples, s->samples + gone, ((size_t)(s->end - s->begin) - gone) * sizeof *s->samples);
+    size_t left = (size_t)(s->end - s->begin) - gone;
+    if (left)
+        memmove(s->samples, s->samples + gone, left * sizeof *s->samples);
     s->begin += (int64_t)gone;
     if (s->begin < at) { /* silence: the next packet is placed by its own time */
         s->begin = s->end = at;

@@ -52,6 +52,14 @@ struct feed_maker {
     bool stop;
 };
 
+static void order_close(const struct feed_order *o)
+{
+    if (o->data >= 0)
+        close(o->data);
+    if (o->tail >= 0)
+        close(o->tail);
+}
+
 /* ---- helper thread ---- */
 
 static void *make_feeds(void *ctx)
@@ -185,10 +193,7 @@ static void made(void *ctx, int fd)
                 log_error("feed", "feed=%u not made: %s", o->id, err_str(o->err));
                 f->phase = FEED_FAILED;
             }
-            if (o->data >= 0)
-                close(o->data);
-            if (o->tail >= 0)
-                close(o->tail);
+            order_close(o);
         }
         free(o);
         o = next;
@@ -377,10 +382,7 @@ static void orders_free(struct feed_order *o)
 {
     while (o) {
         struct feed_order *next = o->next;
-        if (o->data >= 0)
-            close(o->data);
-        if (o->tail >= 0)
-            close(o->tail);
+        order_close(o);
         free(o);
         o = next;
     }

@@ -1,4 +1,4 @@
-foreach(name test_giaoban test_survival)
+foreach(name test_giaoban test_survival test_hostile_rooms)
     gb_test(${name} LABEL integration SOURCES ${TEST_DIR}/${name}.c ${TEST_DIR}/giaoban_world.c LINK base LIBS PkgConfig::jansson)
     target_compile_definitions(${name} PRIVATE BIN="${CMAKE_BINARY_DIR}/bin" CONFIG_DIR="${CMAKE_SOURCE_DIR}/config")
     add_dependencies(${name} giaoban giaoband giaobanctl giaoban-media giaoban-recorder giaoban-sim)

@@ -101,6 +101,14 @@ static bool acknowledged(void *ctx)
     return feed_backlog(((struct worker *)ctx)->feed) == 0;
 }
 
+/* A worker with a feed of that size, and a recorder that reads it. */
+static void begin(struct worker *w, struct child *c, size_t ring_bytes, int64_t base_us)
+{
+    worker_open(w, ring_bytes, base_us);
+    child_start(c, dir);
+    child_feed(c, w);
+}
+
 static void stop_and_wait(struct child *c)
 {
     child_tell(c, LINK_RECORD_STOP);
@@ -153,9 +161,7 @@ static void everything_is_on_file_and_acknowledged(void **state)
 {
     struct worker w;
     struct child c;
-    worker_open(&w, 16 << 20, clock_now_us());
-    child_start(&c, dir);
-    child_feed(&c, &w);
+    begin(&w, &c, 16 << 20, clock_now_us());
     for (int i = 0; i < 2; i++)
         worker_meta(&w, &rooms[i]);
     for (unsigned n = 0; n < FRAMES; n++)
@@ -220,11 +226,9 @@ static void losses_are_in_the_ledger_to_the_packet(void **state)
         {29, 0x10000 + 100 + 50, 0x10000 + 100 + 54},   /* five packets of sound: 1.000 s to 1.100 s */
         {37, 0x10000 + 100 + 200, 0x10000 + 100 + 200}, /* one at 4 s */
     };
-    worker_open(&w, 16 << 20, 1000000000);
+    begin(&w, &c, 16 << 20, 1000000000);
     w.losses = losses;
     w.n_losses = 2;
-    child_start(&c, dir);
-    child_feed(&c, &w);
     for (int i = 0; i < 2; i++)
         worker_meta(&w, &rooms[i]);
     for (unsigned n = 0; n < FRAMES; n++)
@@ -262,9 +266,7 @@ static void a_stopped_recorder_loses_the_newest_and_the_ledger_knows(void **stat
 {
     struct worker w;
     struct child c;
-    worker_open(&w, 32 << 10, 1000000000);
-    child_start(&c, dir);
-    child_feed(&c, &w);
+    begin(&w, &c, 32 << 10, 1000000000);
     worker_meta(&w, &rooms[0]);
     for (unsigned n = 0; n < 60; n++)
         worker_send(&w, &rooms[0], n, false, true);
@@ -294,9 +296,7 @@ static void a_pause_is_not_in_the_ledger(void **state)
 {
     struct worker w;
     struct child c;
-    worker_open(&w, 4 << 20, 1000000000);
-    child_start(&c, dir);
-    child_feed(&c, &w);
+    begin(&w, &c, 4 << 20, 1000000000);
     worker_meta(&w, &rooms[0]);
     for (unsigned n = 0; n < 50; n++)
         worker_send(&w, &rooms[0], n, false, true);
@@ -328,9 +328,7 @@ static void a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_t
     struct worker w;
     struct child c;
     int64_t now_us = clock_now_us();
-    worker_open(&w, 4 << 20, now_us);
-    child_start(&c, dir);
-    child_feed(&c, &w);
+    begin(&w, &c, 4 << 20, now_us);
     worker_meta(&w, &rooms[0]);
     for (unsigned n = 0; n < 50; n++)
         worker_send(&w, &rooms[0], n, true, true);
