@@ -28,7 +28,11 @@ before(async () => {
     secretary = await Peer.open(server, cookie);
 });
 
-after(() => server?.stop());
+after(async () => {
+    const all = await server?.metrics();
+    if (all) figure({ case: 'control loop, a recorded briefing', ok: all.giaoban_control_slow_turns_total === 0, longest_turn_us: all.giaoban_control_longest_turn_us, slow_turns: all.giaoban_control_slow_turns_total });
+    await server?.stop();
+});
 
 async function conduct(method, params = {}) {
     const answer = await secretary.ask(method, params);
