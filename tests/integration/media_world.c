@@ -222,7 +222,7 @@ static void send_packet(struct client *c, enum offer_section section, uint32_t s
     struct rtp_header h;
     uint8_t header[RTP_HEADER_MAX];
     char mid[4];
-    snprintf(mid, sizeof mid, "%u", section);
+    snprintf(mid, sizeof mid, "%u", (unsigned)section);
     struct rtp_header_plan plan = {
         .pt = pt, .ssrc = ssrc, .ids = offer_ext_ids, .mid = mid, .rid = rid, .audio_level = section == OFFER_MICROPHONE};
     struct rtp_stamp stamp = {
@@ -445,7 +445,7 @@ json_int_t world_slot(struct world *w, uint32_t number, enum offer_section secti
 {
     char key[16], mid[16];
     snprintf(key, sizeof key, "%u", number);
-    snprintf(mid, sizeof mid, "%u", section);
+    snprintf(mid, sizeof mid, "%u", (unsigned)section);
     json_t *slots = json_object_get(json_object_get(w->workers[world_client(w, number)->worker].states, key), "slots"), *s;
     size_t i;
     json_array_foreach(slots, i, s) {

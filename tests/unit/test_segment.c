@@ -24,9 +24,13 @@ struct place {
 static int make_place(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
-    snprintf(p->path, sizeof p->path, "/tmp/gb-segment-XXXXXX");
-    if (!p || !mkdtemp(p->path))
+    if (!p)
         return -1;
+    snprintf(p->path, sizeof p->path, "/tmp/gb-segment-XXXXXX");
+    if (!mkdtemp(p->path)) {
+        free(p);
+        return -1;
+    }
     p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *state = p;
     return p->fd < 0 ? -1 : 0;
