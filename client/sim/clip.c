@@ -17,7 +17,7 @@
 #include <vpx/vp8cx.h>
 #include <vpx/vpx_encoder.h>
 
-#define CLIP_MAGIC "giaoban clip 4\n"
+#define CLIP_MAGIC "giaoban clip 5\n"
 /* LEAD_IN: pictures of the loop's end that are encoded before its beginning, so that the first refers to the last. */
 enum { LEAD_IN = 12, SOUND_SAMPLES = SOUND_RATE / 50, SOUND_MAX = 400, FPS_MAX = 60 };
 
@@ -67,7 +67,7 @@ static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, 
     cfg.rc_end_usage = VPX_CBR;
     cfg.rc_target_bitrate = kbps;
     cfg.rc_min_quantizer = 4;
-    cfg.rc_max_quantizer = 44;
+    cfg.rc_max_quantizer = 28; /* the loop repeats its own remainders: what is coarse shows as smears */
     cfg.kf_mode = VPX_KF_DISABLED;
     if (vpx_codec_enc_init(codec, vpx_codec_vp8_cx(), &cfg, 0))
         return ERR_NOMEM;
@@ -102,7 +102,7 @@ static int encode(vpx_codec_ctx_t *codec, const struct picture_frame *f, int64_t
 
 static int encode_layer(const struct clip_spec *spec, unsigned layer, struct head *head, struct sink *sink)
 {
-    static const unsigned kbps[CLIP_LAYERS] = {100, 300, 900};
+    static const unsigned kbps[CLIP_LAYERS] = {120, 360, 1000};
     int shift = (int)(CLIP_LAYERS - 1 - layer), width = spec->width >> shift, height = spec->height >> shift;
     unsigned frames = head->frames;
     assert(frames > 0); /* clip_open() has seen to spec->fps */

@@ -41,17 +41,12 @@ static bool doubtful(const struct rewrite *r, uint32_t ts, int64_t now_us)
     return off > REWRITE_OFF_US || off < -REWRITE_OFF_US;
 }
 
-/* The new source's time on the slot's line, at least a step ahead of the newest sent. A frame of sound lasts: two of them
- * must not overlap, a receiver throws the second away. A picture whose time has been sent already is most often the same
- * picture in another layer: a millisecond tells them apart, and the slot does not run ahead of its line by a frame at every
- * change of layer. */
-static uint32_t ahead_of_newest(const struct rewrite *r, uint32_t out)
+/* A picture may follow its predecessor by a millisecond: a whole frame would be more than what has passed, and each
+ * hand-over would run further ahead of the line, which receivers answer with a longer and longer delay. A frame of sound
+ * lasts, and a receiver throws away what overlaps. */
+static uint32_t least_step(const struct rewrite *r)
 {
-    bool picture = r->clock_hz == 90000;
-    bool same_picture = picture && ts_diff(r->newest_ts, out) < (int32_t)(r->clock_hz / 100);
-    uint32_t step = same_picture ? r->clock_hz / 1000 : r->frame_ticks;
-    int32_t least = picture ? 1 : (int32_t)step;
-    return ts_diff(out, r->newest_ts) < least ? r->newest_ts + step : out;
+    return r->clock_hz == 90000 ? r->clock_hz / 1000 : r->frame_ticks;
 }
 
 int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t session_us, int64_t now_us)
@@ -67,7 +62,11 @@ int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t sess
             r->doubted = true;
             return ERR_AGAIN;
         }
-        out = ahead_of_newest(r, out);
+        int32_t lack = ts_diff(r->newest_ts + least_step(r), out);
+        if (lack > 0 && r->clock_hz != 90000 && (uint32_t)lack <= r->frame_ticks * REWRITE_WAIT_FRAMES)
+            return ERR_BUSY;
+        if (lack > 0)
+            out += (uint32_t)lack;
         if (!r->ended_frame)
             r->next_seq++;
     }

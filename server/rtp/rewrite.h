@@ -6,8 +6,8 @@
  * would break the receiver's SRTP rollover counter.
  *
  * Timestamp: a slot has one line from session time to timestamps. A switch puts the new source on that line by its session
- * time (clockmap.h); if the result is not ahead of the last one sent (of sound: by a frame), it steps forward by one frame
- * (by a millisecond when it is the same picture in another layer).
+ * time (clockmap.h). A picture that is not ahead of the last one sent follows it by a millisecond. Sound that would overlap
+ * the last frame sent waits for its next packet. So no number of switches makes a slot run ahead of its line.
  *
  * VP8: PictureID, TL0PICIDX and KEYIDX are continuous as well, dropped pictures leave no hole.
  *
@@ -23,7 +23,8 @@
 enum {
     REWRITE_WINDOW = 1024,
     REWRITE_PICTURES = 128,
-    REWRITE_OFF_US = 75000, /* a mapped time that is further off is doubted once */
+    REWRITE_OFF_US = 75000,  /* a mapped time that is further off is doubted once */
+    REWRITE_WAIT_FRAMES = 5, /* sound that overlaps by more than that has a wrong time: it follows at once */
 };
 
 struct rewrite {
@@ -63,7 +64,8 @@ void rewrite_init(struct rewrite *r, uint16_t first_seq, uint32_t first_ts, uint
 
 /* The next packet comes from another source: its extended number, timestamp, session time, and the time now. ERR_AGAIN, once
  * for a switch: its time is more than 75 ms off what has passed since the last packet; ask for one more keyframe, then it is
- * taken. Video calls this with the first packet of a keyframe. */
+ * taken. ERR_BUSY: sound that overlaps what has been sent; leave this packet out and try the next. Video calls this with the
+ * first packet of a keyframe. */
 int rewrite_switch(struct rewrite *r, int64_t ext_seq, uint32_t ts, int64_t session_us, int64_t now_us);
 /* The source has left; the slot is quiet until the next rewrite_switch(). Late packets are refused from here on. */
 void rewrite_stop(struct rewrite *r);

@@ -167,7 +167,13 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
         if (s->layer != SLOT_NO_LAYER && seen->layer != s->target)
             return false;
     }
-    while (rewrite_switch(&s->rewrite, seen->ext_seq, seen->ts, seen->session_us, now_us)) {
+    int err;
+    while ((err = rewrite_switch(&s->rewrite, seen->ext_seq, seen->ts, seen->session_us, now_us))) {
+        if (err == ERR_BUSY) {
+            s->silence_left = 0; /* the voice comes with its next packet */
+            s->peer->sfu->stats.drops[SFU_DROP_SWITCHED]++;
+            return false;
+        }
         if (s->layer == SLOT_NO_LAYER)
             continue; /* a doubtful time beats a picture that stands still; the next sender report says what it was */
         source_want_keyframe(s->source, seen->layer, now_us);

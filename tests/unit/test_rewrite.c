@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 enum { FRAME_US = 40000, FRAME = 3600 };
@@ -114,14 +115,14 @@ static void timestamps_of_all_sources_lie_on_one_line(void **state)
     assert_int_equal(rewrite_ts(&r, 0x00000d10), out.ts);
 }
 
-static void a_source_that_is_not_ahead_steps_forward_by_one_frame(void **state)
+static void a_picture_that_is_not_ahead_follows_by_a_millisecond(void **state)
 {
     start(10);
     struct rewritten out;
     rewrite_packet(&r, 70000, 1000, true, 1000000, &out);
     assert_int_equal(rewrite_switch(&r, 66000, 777, 1000000 - 20000, 1000000 + 5000), 0); /* captured before */
     rewrite_packet(&r, 66000, 777, true, 1005000, &out);
-    assert_int_equal(out.ts, 5000 + 3000);
+    assert_int_equal(out.ts, 5000 + 90);
     /* the line itself has not moved */
     assert_int_equal(rewrite_switch(&r, 80000, 1, 1100000, 1100000), 0);
     rewrite_packet(&r, 80000, 1, true, 1100000, &out);
@@ -253,12 +254,45 @@ static void a_packet_of_our_own_follows_the_last_source_and_the_next_one_follows
         assert_int_equal(out.seq, 100 + i);
         assert_int_equal(out.ts, ts + i * 960);
     }
-    /* the next one's sound is 10 ms ahead of ours by its clock: frames do not overlap */
-    assert_int_equal(rewrite_switch(&r, 5, 777, 1070000, 1075000), 0);
-    assert_int_equal(rewrite_packet(&r, 5, 777, true, 1075000, &out), 0);
+    /* the next one's sound is 10 ms ahead of ours by its clock: frames do not overlap, its second one fits */
+    assert_int_equal(rewrite_switch(&r, 5, 777, 1070000, 1075000), ERR_BUSY);
+    assert_int_equal(rewrite_switch(&r, 6, 777 + 960, 1090000, 1095000), 0);
+    assert_int_equal(rewrite_packet(&r, 6, 777 + 960, true, 1095000, &out), 0);
     assert_int_equal(out.seq, 104);
-    assert_int_equal(out.ts, ts + 4 * 960);
-    assert_int_equal(rewrite_packet(&r, 4, 777 - 960, true, 1075000, &out), ERR_STALE);
+    assert_int_equal(out.ts, ts + 4 * 960 + 480);
+    assert_int_equal(rewrite_packet(&r, 5, 777, true, 1095000, &out), ERR_STALE);
+}
+
+/* Sources of 25 pictures or 50 sounds a second, each with its own phase, take turns every 300 ms for an hour. */
+static void no_number_of_switches_makes_a_slot_run_ahead(void **state)
+{
+    static const struct {
+        uint32_t clock_hz, step;
+        int64_t frame_us;
+    } rows[] = {{90000, 3000, 40000}, {48000, 960, 20000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rewritten out;
+        int64_t first_us = -1, worst_us = 0;
+        uint32_t start_ts = 4000000000u;
+        rewrite_init(&r, 1, start_ts, rows[i].clock_hz, rows[i].step);
+        srand(7);
+        for (int turn = 0; turn < 12000; turn++) {
+            int64_t now_us = (int64_t)turn * 300000 + rand() % rows[i].frame_us;
+            bool in = false;
+            for (int k = 0; k < 4; k++, now_us += rows[i].frame_us) {
+                uint32_t ts = (uint32_t)(now_us * rows[i].clock_hz / 1000000) + (uint32_t)turn * 77777;
+                if (first_us < 0)
+                    first_us = now_us;
+                in = in || rewrite_switch(&r, 100 + k, ts, now_us, now_us) == 0;
+                if (!in || rewrite_packet(&r, 100 + k, ts, true, now_us, &out))
+                    continue;
+                int64_t ahead_us = (int64_t)ts_diff(out.ts, start_ts) * 1000000 / rows[i].clock_hz - (now_us - first_us);
+                if (ahead_us > worst_us)
+                    worst_us = ahead_us;
+            }
+        }
+        assert_in_range(worst_us, 0, rows[i].frame_us);
+    }
 }
 
 int main(void)
@@ -271,10 +305,11 @@ int main(void)
         cmocka_unit_test(a_switch_continues_at_plus_one_after_a_whole_frame),
         cmocka_unit_test(a_switch_leaves_a_gap_of_one_after_a_broken_frame),
         cmocka_unit_test(timestamps_of_all_sources_lie_on_one_line),
-        cmocka_unit_test(a_source_that_is_not_ahead_steps_forward_by_one_frame),
+        cmocka_unit_test(a_picture_that_is_not_ahead_follows_by_a_millisecond),
         cmocka_unit_test(a_time_far_off_is_doubted_once),
         cmocka_unit_test(a_stopped_slot_forwards_nothing),
         cmocka_unit_test(a_packet_of_our_own_follows_the_last_source_and_the_next_one_follows_it),
+        cmocka_unit_test(no_number_of_switches_makes_a_slot_run_ahead),
         cmocka_unit_test(vp8_numbers_are_continuous_over_a_switch),
         cmocka_unit_test(no_number_is_ever_given_to_two_packets),
         cmocka_unit_test(dropped_pictures_leave_no_hole_and_late_ones_fit),
