@@ -17,9 +17,18 @@ export class Endpoint {
         return e;
     }
 
-    async join(url) {
+    /** As far as the device check's button. */
+    async arrive(url) {
         await this.page.goto(url);
         await this.page.waitForSelector('#enter:not([disabled])', { timeout: 20000 });
+    }
+
+    async join(url) {
+        await this.arrive(url);
+        return this.enter();
+    }
+
+    async enter() {
         await this.page.click('#enter');
         await until('a connected peer connection', () => this.page.evaluate(() => window.giaoban?.pc()?.connectionState === 'connected'));
         return this;
