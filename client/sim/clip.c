@@ -17,8 +17,8 @@
 #include <vpx/vp8cx.h>
 #include <vpx/vpx_encoder.h>
 
-#define CLIP_MAGIC "giaoban clip 5\n"
-/* LEAD_IN: pictures of the loop's end that are encoded before its beginning, so that the first refers to the last. */
+#define CLIP_MAGIC "giaoban clip 6\n"
+/* LEAD_IN: pictures before the loop's first, for the rate control to settle. */
 enum { LEAD_IN = 12, SOUND_SAMPLES = SOUND_RATE / 50, SOUND_MAX = 400, FPS_MAX = 60 };
 
 struct entry {
@@ -67,7 +67,7 @@ static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, 
     cfg.rc_end_usage = VPX_CBR;
     cfg.rc_target_bitrate = kbps;
     cfg.rc_min_quantizer = 4;
-    cfg.rc_max_quantizer = 28; /* the loop repeats its own remainders: what is coarse shows as smears */
+    cfg.rc_max_quantizer = 36;
     cfg.kf_mode = VPX_KF_DISABLED;
     if (vpx_codec_enc_init(codec, vpx_codec_vp8_cx(), &cfg, 0))
         return ERR_NOMEM;
@@ -77,9 +77,21 @@ static int encoder_open(vpx_codec_ctx_t *codec, int width, int height, int fps, 
     return 0;
 }
 
-static int encode(vpx_codec_ctx_t *codec, const struct picture_frame *f, int64_t pts, bool keyframe, struct sink *sink,
-                  struct entry *ret)
+enum frame_kind {
+    FRAME_INTER,
+    FRAME_INTRA, /* an inter frame all of whose blocks are intra: no keyframe, but nothing of the past goes on in it */
+    FRAME_KEY,
+};
+
+static int encode(vpx_codec_ctx_t *codec, const struct picture_frame *f, int64_t pts, enum frame_kind kind,
+                  struct sink *sink, struct entry *ret)
 {
+    enum { LAST_ONLY = VP8_EFLAG_NO_REF_GF | VP8_EFLAG_NO_REF_ARF | VP8_EFLAG_NO_UPD_GF | VP8_EFLAG_NO_UPD_ARF };
+    static const vpx_enc_frame_flags_t flags[] = {
+        [FRAME_INTER] = LAST_ONLY,
+        [FRAME_INTRA] = LAST_ONLY | VP8_EFLAG_NO_REF_LAST,
+        [FRAME_KEY] = VPX_EFLAG_FORCE_KF,
+    };
     vpx_image_t image;
     vpx_img_wrap(&image, VPX_IMG_FMT_I420, (unsigned)f->width, (unsigned)f->height, 1, (uint8_t *)f->y);
     image.planes[VPX_PLANE_Y] = (uint8_t *)f->y;
@@ -87,10 +99,7 @@ static int encode(vpx_codec_ctx_t *codec, const struct picture_frame *f, int64_t
     image.planes[VPX_PLANE_V] = (uint8_t *)f->v;
     image.stride[VPX_PLANE_Y] = f->y_stride;
     image.stride[VPX_PLANE_U] = image.stride[VPX_PLANE_V] = f->uv_stride;
-    vpx_enc_frame_flags_t flags =
-        keyframe ? VPX_EFLAG_FORCE_KF
-                 : VP8_EFLAG_NO_REF_GF | VP8_EFLAG_NO_REF_ARF | VP8_EFLAG_NO_UPD_GF | VP8_EFLAG_NO_UPD_ARF;
-    if (vpx_codec_encode(codec, &image, pts, 1, flags, VPX_DL_REALTIME))
+    if (vpx_codec_encode(codec, &image, pts, 1, flags[kind], VPX_DL_REALTIME))
         return ERR_IO;
     vpx_codec_iter_t iter = NULL;
     const vpx_codec_cx_pkt_t *packet;
@@ -123,9 +132,10 @@ static int encode_layer(const struct clip_spec *spec, unsigned layer, struct hea
         bool kept = i >= LEAD_IN;
         unsigned n = (i + frames - LEAD_IN) % frames;
         picture_draw(picture, n, &raw);
-        err = encode(&chain, &raw, i, i == 0, sink, kept ? &head->picture[layer][0][n] : NULL);
+        enum frame_kind kind = i == 0 ? FRAME_KEY : n == 0 ? FRAME_INTRA : FRAME_INTER;
+        err = encode(&chain, &raw, i, kind, sink, kept ? &head->picture[layer][0][n] : NULL);
         if (!err && kept)
-            err = encode(&single, &raw, n, true, sink, &head->picture[layer][1][n]);
+            err = encode(&single, &raw, n, FRAME_KEY, sink, &head->picture[layer][1][n]);
     }
     picture_free(picture);
     vpx_codec_destroy(&chain);

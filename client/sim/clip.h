@@ -3,8 +3,8 @@
  * A browser sends a keyframe at the start and when asked. So that an encoded-once loop can do the same at any frame, each
  * layer holds for every position of the loop an inter frame and a stand-alone keyframe of the same raw picture. The
  * encoder runs error resilient: a frame's entropy contexts depend on no other frame, so the chain of inter frames goes on
- * after any keyframe. The loop's last pictures are encoded before its first, which so refers to what comes before it when
- * the loop begins again.
+ * after any keyframe, a little off. The loop's first inter frame has intra blocks only: it ends what is off, so that no
+ * turn of the loop adds to it.
  *
  * Frame number n of the loop carries n in the picture (picture.h); sound frame m holds samples m × 960 … of the same clock.
  * The bytes are a read-only mapping of the cache file. Thread: any after clip_open(). */

@@ -90,6 +90,34 @@ static void loop_goes_on_after_keyframes_anywhere_and_over_its_end(void **state)
     }
 }
 
+static uint32_t luma_hash(const vpx_image_t *image)
+{
+    uint32_t h = 2166136261u;
+    for (unsigned y = 0; y < image->d_h; y++)
+        for (unsigned x = 0; x < image->d_w; x++)
+            h = (h ^ image->planes[0][(ptrdiff_t)y * image->stride[0] + x]) * 16777619u;
+    return h;
+}
+
+static void a_keyframe_in_the_middle_leaves_no_trace_in_the_next_loop(void **state)
+{
+    vpx_codec_ctx_t decoder;
+    assert_int_equal(vpx_codec_dec_init(&decoder, vpx_codec_vp8_dx(), NULL, 0), VPX_CODEC_OK);
+    unsigned frames = clip_frames(clip);
+    uint32_t hash[4];
+    for (unsigned i = 0; i < 4 * frames; i++) {
+        struct clip_bytes b = clip_picture(clip, 2, i % frames, i == 0 || i == frames + 60);
+        assert_int_equal(vpx_codec_decode(&decoder, b.bytes, (unsigned)b.len, NULL, 0), VPX_CODEC_OK);
+        vpx_codec_iter_t iter = NULL;
+        vpx_image_t *image = vpx_codec_get_frame(&decoder, &iter);
+        if (i % frames == 150)
+            hash[i / frames] = luma_hash(image);
+    }
+    assert_int_not_equal(hash[1], hash[2]);
+    assert_int_equal(hash[2], hash[3]);
+    vpx_codec_destroy(&decoder);
+}
+
 static void only_keyframes_are_keyframes(void **state)
 {
     for (unsigned frame = 0; frame < clip_frames(clip); frame++) {
@@ -144,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(code_is_read_at_every_layer_size),
         cmocka_unit_test(loop_goes_on_after_keyframes_anywhere_and_over_its_end),
+        cmocka_unit_test(a_keyframe_in_the_middle_leaves_no_trace_in_the_next_loop),
         cmocka_unit_test(only_keyframes_are_keyframes),
         cmocka_unit_test(sound_carries_its_own_tone_and_a_beep_each_second),
         cmocka_unit_test(second_opening_takes_the_cached_clip),
