@@ -56,6 +56,8 @@ async function grant(unit) {
 }
 
 test('everybody sees and hears the floor holder, in both browsers and over two workers', async () => {
+    const ports = [(await chair.remote()).port, (await room.remote()).port].sort();
+    assert.deepEqual(ports, [server.settings['media.port'], server.settings['media.port'] + 1], 'chair and room are on different workers');
     await grant('h-quan-hoa');
     await Promise.all([chair.seesMoving('stage', ROOM), secretary.seesMoving('stage', ROOM), room.seesMoving('stage', CHAIR)]);
     await Promise.all([chair.hearsTone('stage-sound', tone(ROOM)), secretary.hearsTone('stage-sound', tone(ROOM))]);
@@ -172,7 +174,10 @@ test('joining, from the click to the first frame of the stage', async () => {
     assert.ok(joined <= 4500, `p95 ${joined} ms is three times the bound`);
 });
 
-test('every message on the wire was as the schema says, and no page had a problem', () => {
+test('every message on the wire was as the schema says, and no page had a problem', async () => {
+    const metrics = await server.metrics();
+    const turn = metrics.giaoban_control_longest_turn_us / 1000;
+    figure({ case: 'longest turn of the control loop', ok: turn <= 5, turn_ms: turn, slow_turns: metrics.giaoban_control_slow_turns_total, bound_ms: 5 });
     assert.ok(wire.messages() > 50);
     assert.deepEqual(wire.complaints().slice(0, 5), []);
     assert.deepEqual(conductor.check.complaints.slice(0, 5), []);

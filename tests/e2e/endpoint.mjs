@@ -143,6 +143,16 @@ export class Endpoint {
         });
     }
 
+    /** Address and port at which the server's media is reached: the port tells the worker. */
+    remote() {
+        return this.page.evaluate(async () => {
+            const stats = [...(await window.giaoban.pc().getStats()).values()];
+            const used = stats.find((s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
+            const { address, port } = stats.find((s) => s.id === used.remoteCandidateId);
+            return { address, port };
+        });
+    }
+
     /** ms from the click on "enter" to the first frame of the stage. */
     joinMs() {
         return this.page.evaluate(() => {

@@ -19,12 +19,8 @@ test('a chair and a simulated room meet over [::1]', async () => {
         await chair.page.click(`[data-number="${endpoints.find((e) => e.unit === 'h-muong-lat').number}"] button`);
         await chair.seesMoving('stage', 0);
         await chair.hearsTone('stage-sound', 400);
-        const pair = await chair.page.evaluate(async () => {
-            const stats = [...(await window.giaoban.pc().getStats()).values()];
-            const used = stats.find((s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
-            return stats.find((s) => s.id === used.remoteCandidateId).address;
-        });
-        assert.equal(pair.replace(/[[\]]/g, ''), '::1');
+        const { address } = await chair.remote();
+        assert.equal(address.replace(/[[\]]/g, ''), '::1');
         assert.deepEqual(chair.page.problems, []);
     } finally {
         await browser.close();
