@@ -233,7 +233,10 @@ int64_t sender_run(struct sender *s, int64_t now_us)
     int64_t since_us = now_us - s->start_us, frame_us = 1000000 / s->fps;
     if (since_us - (int64_t)s->next_sound * SOUND_US > LATE_US || since_us - (int64_t)s->next_frame * frame_us > LATE_US) {
         s->next_sound = (uint64_t)(since_us / SOUND_US);
-        s->next_frame = (uint64_t)(since_us * s->fps / 1000000);
+        uint64_t frame = (uint64_t)(since_us * s->fps / 1000000);
+        if (s->counts.packets && s->camera)
+            s->counts.skipped += frame - s->next_frame;
+        s->next_frame = frame;
     }
     for (; (int64_t)s->next_sound * SOUND_US <= since_us; s->next_sound++)
         if (s->microphone)

@@ -17,6 +17,7 @@ struct sender;
 
 struct sender_counts {
     uint64_t packets, keyframe_requests, keyframes, retransmissions;
+    uint64_t skipped; /* pictures left out because this process had no processor for too long */
 };
 
 /* Called for every RTP packet with its payload behind the VP8 descriptor, when it is handed to the net: for measuring. */

@@ -219,6 +219,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         sum.sent.keyframe_requests += one.sent.keyframe_requests;
         sum.sent.keyframes += one.sent.keyframes;
         sum.sent.retransmissions += one.sent.retransmissions;
+        sum.sent.skipped += one.sent.skipped;
         sum.received.packets += one.received.packets;
         sum.received.lost += one.received.lost;
         sum.received.repaired += one.received.repaired;
@@ -247,6 +248,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
     }
     if (s->publisher.hostile)
         json_object_set_new(o, "hostile_packets", json_integer((json_int_t)sum.hostile));
+    json_object_set_new(o, "skipped_pictures", json_integer((json_int_t)sum.sent.skipped));
     json_object_set_new(o, "rooms", list);
     return o;
 }

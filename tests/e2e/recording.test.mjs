@@ -14,7 +14,7 @@ import { Peer, api, session } from './wire.mjs';
 
 const UNITS = ['h-muong-lat', 'h-ba-thuoc', 'h-quan-son'];
 const tone = (source) => 400 + 50 * source;
-let server, briefing, sims, secretary, cookie, programme, order = [], openedAt, closedAt;
+let server, briefing, archiveLink, sims, secretary, cookie, programme, order = [], openedAt, closedAt;
 
 before(async () => {
     server = await Server.start();
@@ -24,7 +24,8 @@ before(async () => {
     sims = await server.rooms(links.slice(0, 2));
     const third = await server.rooms(links.slice(2), '--source', '2');
     await until('three rooms to be in', () => sims.status()?.joined === 2 && third.status()?.joined === 1, { timeout_ms: 40000 });
-    cookie = await session(server, await briefing.link('vp-ubnd', 'secretary'));
+    archiveLink = server.plain + (await briefing.link('vp-ubnd', 'secretary'));
+    cookie = await session(server, archiveLink);
     secretary = await Peer.open(server, cookie);
 });
 
@@ -89,7 +90,9 @@ test('every floor holder’s picture and sound are in the programme in the right
         assert.ok(right.length / inside.length > 0.97, `source ${source}: ${right.length} of ${inside.length} frames`);
         // the numbers of the loop go on: none is missing for longer than a moment, the kill of the recorder included
         const steps = right.slice(1).map((f, i) => (f.frame - right[i].frame + 200) % 200);
-        assert.ok(Math.max(...steps) <= 3, `a jump of ${Math.max(...steps)} frames`);
+        const longest = Math.max(...steps);
+        const skipped = server.sims.reduce((sum, one) => sum + one.status().skipped_pictures, 0); // by the simulator itself, on a machine too busy for it
+        assert.ok(longest <= 3 + skipped, `a jump of ${longest} frames at ${right[steps.indexOf(longest)].t} s of ${from.toFixed(1)} … ${to.toFixed(1)}; the room itself skipped ${skipped}`);
         for (let t = from + 0.8; t < to - 0.5; t += 0.2) {
             const [a, b] = [Math.round(t * RATE), Math.round((t + 0.1) * RATE)];
             assert.ok(strength(content.samples, a, b, tone(source)) > 300, `source ${source} is silent at ${t.toFixed(1)} s`);
@@ -105,12 +108,11 @@ test('every floor holder’s picture and sound are in the programme in the right
 });
 
 test('the archive page plays the programme in Chromium and Firefox, with its chapters', async () => {
-    const link = server.plain + (await briefing.link('vp-ubnd', 'secretary'));
     for (const launch of [chromium, firefox]) {
         const browser = await launch();
         try {
             const e = await Endpoint.open(browser);
-            await e.page.goto(link);
+            await e.page.goto(archiveLink);
             await until('the session', () => e.page.evaluate(() => location.pathname.startsWith('/b/')));
             await e.page.goto(`${server.plain}/archive/${briefing.id}`);
             const video = await e.page.waitForSelector('video', { timeout: 15000 });
