@@ -91,8 +91,8 @@ test('every floor holder’s picture and sound are in the programme in the right
         // the numbers of the loop go on: none is missing for longer than a moment, the kill of the recorder included
         const steps = right.slice(1).map((f, i) => (f.frame - right[i].frame + 200) % 200);
         const longest = Math.max(...steps);
-        const skipped = server.sims.reduce((sum, one) => sum + one.status().skipped_pictures, 0); // by the simulator itself, on a machine too busy for it
-        assert.ok(longest <= 3 + skipped, `a jump of ${longest} frames at ${right[steps.indexOf(longest)].t} s of ${from.toFixed(1)} … ${to.toFixed(1)}; the room itself skipped ${skipped}`);
+        const skipped = server.sims.reduce((sum, one) => sum + one.status().skipped_pictures, 0); // a hint for whoever reads the failure
+        assert.ok(longest <= 3, `a jump of ${longest} frames at ${right[steps.indexOf(longest)].t} s of ${from.toFixed(1)} … ${to.toFixed(1)}; the rooms themselves skipped ${skipped}`);
         for (let t = from + 0.8; t < to - 0.5; t += 0.2) {
             const [a, b] = [Math.round(t * RATE), Math.round((t + 0.1) * RATE)];
             assert.ok(strength(content.samples, a, b, tone(source)) > 300, `source ${source} is silent at ${t.toFixed(1)} s`);
