@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
-enum { STATUS_US = 1000000, START_STEP_US = 15000, BENCH_WARM_US = 4000000, LEAVE_US = 500000 };
+enum { STATUS_US = 1000000, START_STEP_US = 15000, BENCH_WARM_US = 4000000, LOOK_US = 10000, LEAVE_US = 500000 };
 
 struct sim {
     struct endpoint_options publisher, viewer;
@@ -26,14 +26,15 @@ struct sim {
     struct latency *latency;
     struct endpoint **endpoints;
     unsigned n, started;
-    int64_t start_us, end_us, next_start_us, next_status_us;
-    bool warm;
+    int64_t start_us, end_us, next_start_us, next_status_us, start_step_us;
+    int64_t all_in_us, next_look_us; /* since the start, when all were in for the first time; 0: not yet */
+    bool warm;                       /* --bench: everybody is in and has settled */
 };
 
 struct arguments {
     const char *server, *links, *ca;
     const char *cache_dir;
-    bool insecure, bench;
+    bool insecure, bench, latency, at_once;
     unsigned source;
     double duration;
 };
@@ -52,18 +53,30 @@ static void on_user_signal(int number)
     no_more_keyframes = 1;
 }
 
-static const char usage[] = "giaoban-sim --server URL --links FILE [options]\n"
-                            "  --links FILE      a join link or token a line; an endpoint each\n"
-                            "  --ca FILE         trust this certificate authority;  --insecure: trust anybody\n"
-                            "  --size WxH        of the camera's highest layer, default 640x360;  --fps N, default 25\n"
-                            "  --source N        number of the first endpoint's picture and tone, default 0\n"
-                            "  --no-video        sound only;  --speak: microphones on from the start\n"
-                            "  --no-keyframes    keyframes only at the start; SIGUSR1: none from now on\n"
-                            "  --ignore-mute     goes on sending sound whatever the server says\n"
-                            "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
-                            "  --ipv6            take the IPv6 candidate\n"
-                            "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
-                            "  --duration S      stop after S seconds;  --cache DIR: encoded clips\n";
+static volatile sig_atomic_t measure_anew;
+
+static void on_second_user_signal(int number)
+{
+    measure_anew = 1;
+}
+
+static const char usage[] =
+    "giaoban-sim --server URL --links FILE [options]\n"
+    "  --links FILE      a join link or token a line; an endpoint each\n"
+    "  --ca FILE         trust this certificate authority;  --insecure: trust anybody\n"
+    "  --size WxH        of the camera's highest layer, default 640x360;  --fps N, default 25\n"
+    "  --source N        number of the first endpoint's picture and tone, default 0\n"
+    "  --no-video        sound only;  --speak: microphones on from the start\n"
+    "  --no-keyframes    keyframes only at the start; SIGUSR1: none from now on\n"
+    "  --ignore-mute     goes on sending sound whatever the server says\n"
+    "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
+    "  --ipv6            take the IPv6 candidate\n"
+    "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
+    "  --latency         from each endpoint to all others here, and the longest gap of the stage's sound, in\n"
+    "                    every line; SIGUSR2: both are measured anew\n"
+    "  --view            sees and hears only: nothing is sent\n"
+    "  --at-once         all join at the same moment, not one every 15 ms\n"
+    "  --duration S      stop after S seconds;  --cache DIR: encoded clips\n";
 
 static int parse_arguments(int argc, char **argv, struct arguments *a, struct endpoint_options *o)
 {
@@ -82,6 +95,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         HOSTILE,
         IPV6,
         BENCH,
+        LATENCY,
+        AT_ONCE,
+        VIEW,
         DURATION,
         CACHE
     };
@@ -100,6 +116,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         {"hostile", 1, 0, HOSTILE},
         {"ipv6", 0, 0, IPV6},
         {"bench", 0, 0, BENCH},
+        {"latency", 0, 0, LATENCY},
+        {"at-once", 0, 0, AT_ONCE},
+        {"view", 0, 0, VIEW},
         {"duration", 1, 0, DURATION},
         {"cache", 1, 0, CACHE},
         {0},
@@ -127,6 +146,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
             break;
         case IPV6: o->family = AF_INET6; break;
         case BENCH: a->bench = true; break;
+        case VIEW: o->publishes = o->video = false; break;
+        case LATENCY: a->latency = true; break;
+        case AT_ONCE: a->at_once = true; break;
         case DURATION: a->duration = atof(optarg); break;
         case CACHE: a->cache_dir = optarg; break;
         default: return ERR_INVAL;
@@ -246,6 +268,8 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         json_object_set_new(o, "latency_packets", json_integer((json_int_t)latency_count(s->latency)));
         json_object_set_new(o, "loss", json_real(all > 0 ? (double)sum.received.lost / all : 0));
     }
+    if (s->all_in_us)
+        json_object_set_new(o, "all_in_ms", json_integer((json_int_t)(s->all_in_us / 1000)));
     if (s->publisher.hostile)
         json_object_set_new(o, "hostile_packets", json_integer((json_int_t)sum.hostile));
     json_object_set_new(o, "skipped_pictures", json_integer((json_int_t)sum.sent.skipped));
@@ -271,9 +295,9 @@ static int64_t on_turn(void *ctx, int64_t now_us)
 {
     struct sim *s = ctx;
     int64_t next = s->next_status_us;
-    if (s->started < s->n && now_us >= s->next_start_us) {
+    while (s->started < s->n && now_us >= s->next_start_us) {
         endpoint_start(s->endpoints[s->started++]);
-        s->next_start_us = now_us + START_STEP_US;
+        s->next_start_us = now_us + s->start_step_us;
     }
     if (s->started < s->n && s->next_start_us < next)
         next = s->next_start_us;
@@ -291,17 +315,40 @@ static int64_t on_turn(void *ctx, int64_t now_us)
     return next;
 }
 
-/* Measuring begins when everybody is in and has settled. */
-static void warm_up(struct sim *s, int64_t now_us)
+static void begin_anew(struct sim *s)
+{
+    measure_anew = 0;
+    if (s->latency)
+        latency_reset(s->latency);
+    for (unsigned i = 0; i < s->n; i++)
+        endpoint_reset_gap(s->endpoints[i]);
+}
+
+static bool all_in(const struct sim *s)
 {
     struct endpoint_status one;
-    if (s->warm || !s->latency)
-        return;
     for (unsigned i = 0; i < s->n; i++) {
         endpoint_status(s->endpoints[i], &one);
         if (!one.joined)
-            return;
+            return false;
     }
+    return true;
+}
+
+/* Measuring begins when everybody is in and has settled. */
+static void watch_joins(struct sim *s, int64_t now_us)
+{
+    if (measure_anew)
+        begin_anew(s);
+    if (now_us < s->next_look_us || (s->all_in_us && s->warm))
+        return;
+    s->next_look_us = now_us + LOOK_US;
+    if (!all_in(s))
+        return;
+    if (!s->all_in_us)
+        s->all_in_us = now_us - s->start_us;
+    if (s->warm || !s->latency)
+        return;
     if (!s->next_start_us || now_us < s->next_start_us + BENCH_WARM_US)
         return;
     s->warm = true;
@@ -352,6 +399,7 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_user_signal}, NULL);
+    sigaction(SIGUSR2, &(struct sigaction){.sa_handler = on_second_user_signal}, NULL);
     signal(SIGPIPE, SIG_IGN);
 
     s.publisher.speaks |= a.bench;
@@ -359,7 +407,9 @@ int main(int argc, char **argv)
     s.start_us = s.next_start_us = clock_now_us();
     s.next_status_us = s.start_us + STATUS_US;
     s.end_us = a.duration > 0 ? s.start_us + (int64_t)(a.duration * 1e6) : INT64_MAX;
-    s.latency = a.bench ? latency_new() : NULL;
+    s.start_step_us = a.at_once ? 0 : START_STEP_US;
+    s.latency = a.bench || a.latency ? latency_new() : NULL;
+    s.warm = !a.bench;
     if (s.latency) {
         s.publisher.sent = latency_sent;
         s.publisher.tap_ctx = s.latency;
@@ -367,6 +417,8 @@ int main(int argc, char **argv)
     s.viewer = s.publisher;
     s.viewer.publishes = s.viewer.speaks = false;
     s.viewer.received = s.latency ? latency_received : NULL;
+    if (a.latency)
+        s.publisher.received = latency_received;
 
     struct net_config config = {.packets = 4096, .handshake_steps = 64, .dscp = {-1, -1, -1, -1}, .gso = true};
     int err = net_new(&config, &events, &s, &s.net);
@@ -380,7 +432,7 @@ int main(int argc, char **argv)
         err = net_watch(s.net, sockets_fd(s.sockets), EPOLLIN, on_sockets, &s);
     while (!err && !stopped && clock_now_us() < s.end_us) {
         err = net_run_once(s.net, s.next_status_us);
-        warm_up(&s, clock_now_us());
+        watch_joins(&s, clock_now_us());
     }
     if (!err) {
         print_line(&s, clock_now_us(), true);
