@@ -420,7 +420,7 @@ int main(int argc, char **argv)
     if (a.latency)
         s.publisher.received = latency_received;
 
-    struct net_config config = {.packets = 4096, .handshake_steps = 64, .dscp = {-1, -1, -1, -1}, .gso = true};
+    struct net_config config = {.packets = 4096, .limits.handshake_steps = 64, .dscp = {-1, -1, -1, -1}, .gso = true};
     int err = net_new(&config, &events, &s, &s.net);
     s.publisher.net = s.viewer.net = s.net;
     if (!err)

@@ -52,7 +52,7 @@ static const struct config_key keys[] = {
     {"recording.feed_bytes", CONFIG_UINT, AT(feed_bytes), 1 << 20, 1 << 30, "bytes", "33554432", false,
      "Memory between a worker and a recorder: what is not on disk yet. 32 MB hold about 30 s."},
     {"limits.sockets", CONFIG_UINT, AT(max_sockets), 16, 60000, "connections", "4000", false, "Connections in all."},
-    {"limits.sockets_source", CONFIG_UINT, AT(max_sockets_source), 4, 60000, "connections", "200", false,
+    {"limits.sockets_source", CONFIG_UINT, AT(max_sockets_source), 4, 60000, "connections", "1000", false,
      "Connections from one address (an office behind one router has many people)."},
     {"limits.body_bytes", CONFIG_UINT, AT(max_body_bytes), 4096, 64 << 20, "bytes", "1048576", false,
      "Largest body of a request."},

@@ -4,14 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_gauge(const char *name)
+{
+    size_t len = strlen(name);
+    return (len > 4 && strcmp(name + len - 4, "_now") == 0) || strcmp(name, "longest_turn_us") == 0;
+}
+
 static void print_worker(FILE *to, unsigned index, const json_t *counters)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)counters, name, value) {
         if (json_is_integer(value))
-            fprintf(to, "giaoban_media_%s_total{worker=\"%u\"} %" JSON_INTEGER_FORMAT "\n", name, index,
-                    json_integer_value(value));
+            fprintf(to, "giaoban_media_%s%s{worker=\"%u\"} %" JSON_INTEGER_FORMAT "\n", name, is_gauge(name) ? "" : "_total",
+                    index, json_integer_value(value));
     }
 }
 

@@ -73,7 +73,6 @@ static int make_net(struct media *m, size_t packets)
         .sockets = m->sockets,
         .n_sockets = m->n_sockets,
         .packets = packets,
-        .handshake_steps = 8,
         .dscp = {46, 34, 26, -1}, /* EF sound, AF41 picture, AF31 screen (RFC 8837) */
         .gso = true,
     };

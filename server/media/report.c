@@ -262,6 +262,13 @@ static void send_metrics(struct media *m)
         {"feed_records_read", f->records_read},
         {"feed_dropped", f->dropped},
         {"feed_stale", f->stale},
+        {"handshakes_begun", n->handshakes_begun},
+        {"handshakes_done", n->handshakes_done},
+        {"handshakes_failed", n->handshakes_failed},
+        {"handshakes_late", n->handshakes_late},
+        {"handshakes_evicted", n->handshakes_evicted},
+        {"half_open_now", n->half_open_now},
+        {"longest_turn_us", (uint64_t)n->longest_turn_us},
     };
     json_t *counters = json_object();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

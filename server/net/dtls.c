@@ -102,11 +102,6 @@ int dtls_init(struct net *n)
 
 void dtls_exit(struct net *n)
 {
-    while (n->dtls_count) {
-        packet_unref(n->dtls_queue[n->dtls_head].packet);
-        n->dtls_head = (n->dtls_head + 1) % NET_DTLS_QUEUE;
-        n->dtls_count--;
-    }
     SSL_CTX_free(n->server_ctx);
     SSL_CTX_free(n->client_ctx);
 }
@@ -198,9 +193,12 @@ static int install_keys(struct net_transport *t)
     return err;
 }
 
-static void fail(struct net_transport *t, int64_t now_us)
+void dtls_fail(struct net_transport *t, int64_t now_us)
 {
-    t->dtls_at_us = INT64_MAX;
+    if (t->state != NET_CONNECTED)
+        t->net->stats.handshakes_failed++;
+    t->dtls_at_us = t->handshake_by_us = INT64_MAX;
+    handshake_end(t);
     net_transport_set_state(t, NET_FAILED, now_us);
 }
 
@@ -210,16 +208,20 @@ static void advance(struct net_transport *t, int64_t now_us)
     int done = SSL_do_handshake(t->ssl), why = done == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, done);
     send_output(t);
     if (done != 1 && why != SSL_ERROR_WANT_READ) {
-        fail(t, now_us);
+        dtls_fail(t, now_us);
         return;
     }
     arm_timer(t, now_us);
     if (done != 1 || t->state != NET_CHECKED)
         return;
-    if (install_keys(t))
-        fail(t, now_us);
-    else
-        net_transport_set_state(t, NET_CONNECTED, now_us);
+    if (install_keys(t)) {
+        dtls_fail(t, now_us);
+        return;
+    }
+    t->handshake_by_us = INT64_MAX;
+    t->net->stats.handshakes_done++;
+    handshake_end(t);
+    net_transport_set_state(t, NET_CONNECTED, now_us);
 }
 
 /* After the handshake: repeated flights are answered by OpenSSL, data is nobody's, close_notify and alerts end it. */
@@ -233,25 +235,42 @@ static void drain(struct net_transport *t, int64_t now_us)
     int why = SSL_get_error(t->ssl, got);
     send_output(t);
     if (why != SSL_ERROR_WANT_READ)
-        fail(t, now_us);
+        dtls_fail(t, now_us);
 }
 
 void dtls_connect(struct net_transport *t, int64_t now_us)
 {
     if (open_session(t))
-        fail(t, now_us);
+        dtls_fail(t, now_us);
     else
         advance(t, now_us);
 }
 
-static void input(struct net_transport *t, struct packet *p, int64_t now_us)
+/* Nothing but a ClientHello begins a session: record of type handshake (RFC 6347, 4.1), its message of type 1. */
+static bool is_client_hello(const struct packet *p)
 {
-    if (t->state >= NET_FAILED)
-        return;
-    if (!t->ssl && (t->role == NET_CLIENT || open_session(t))) {
+    return p->len > RECORD_HEADER && p->bytes[0] == 22 && p->bytes[RECORD_HEADER] == 1;
+}
+
+static bool begin(struct net_transport *t, const struct packet *p, int64_t now_us)
+{
+    if (t->role == NET_CLIENT || !t->path || !is_client_hello(p)) { /* its address may be somebody else's by now */
         net_drop(t->net, NET_DROP_DTLS);
-        return;
+        return false;
     }
+    if (!handshake_begin(t, now_us))
+        return false;
+    if (!open_session(t))
+        return true;
+    handshake_end(t);
+    net_drop(t->net, NET_DROP_DTLS);
+    return false;
+}
+
+void dtls_input(struct net_transport *t, const struct packet *p, int64_t now_us)
+{
+    if (t->state >= NET_FAILED || (!t->ssl && !begin(t, p, now_us)))
+        return;
     /* One datagram at a time: OpenSSL takes what a read returns for a datagram. */
     BIO *in = SSL_get_rbio(t->ssl);
     (void)BIO_reset(in);
@@ -262,47 +281,21 @@ static void input(struct net_transport *t, struct packet *p, int64_t now_us)
         drain(t, now_us);
 }
 
-void dtls_enqueue(struct net_transport *t, struct packet *p)
-{
-    struct net *n = t->net;
-    if (n->dtls_count == NET_DTLS_QUEUE) {
-        net_drop(n, NET_DROP_DTLS);
-        return;
-    }
-    n->dtls_queue[(n->dtls_head + n->dtls_count++) % NET_DTLS_QUEUE] = (struct net_pending){t, packet_ref(p)};
-}
-
-void dtls_steps(struct net *n, int64_t now_us)
-{
-    for (unsigned done = 0; n->dtls_count && done < n->handshake_steps; done++) {
-        struct net_pending pending = n->dtls_queue[n->dtls_head];
-        n->dtls_head = (n->dtls_head + 1) % NET_DTLS_QUEUE;
-        n->dtls_count--;
-        if (pending.t)
-            input(pending.t, pending.packet, now_us);
-        packet_unref(pending.packet);
-    }
-}
-
 void dtls_tick(struct net_transport *t, int64_t now_us)
 {
     ERR_clear_error();
     int done = DTLSv1_handle_timeout(t->ssl);
     send_output(t);
     if (done < 0)
-        fail(t, now_us);
+        dtls_fail(t, now_us);
     else
         arm_timer(t, now_us);
 }
 
 void dtls_close(struct net_transport *t)
 {
-    struct net *n = t->net;
-    for (unsigned i = 0; i < n->dtls_count; i++) {
-        struct net_pending *p = &n->dtls_queue[(n->dtls_head + i) % NET_DTLS_QUEUE];
-        if (p->t == t)
-            p->t = NULL;
-    }
+    handshake_forget_datagrams(t);
+    handshake_end(t);
     if (!t->ssl)
         return;
     if (t->state == NET_CONNECTED) {
@@ -310,7 +303,7 @@ void dtls_close(struct net_transport *t)
         SSL_shutdown(t->ssl);
         send_output(t);
     }
-    /* Freed by the owner in the callback of a failed handshake: OpenSSL is not on the stack, fail() comes after it. */
+    /* Freed by the owner in the callback of a failed handshake: OpenSSL is not on the stack, dtls_fail() comes after it. */
     SSL_free(t->ssl);
     t->ssl = NULL;
 }

@@ -73,11 +73,16 @@ static void server_input(struct net *n, struct net_socket *s, struct packet *p, 
 {
     struct validation v = {.net = n};
     StunMessage request, reply;
+    if (!net_path_find(n, s, from) && !stun_may_come(n, from, now_us)) {
+        net_drop(n, NET_DROP_STUN_RATE);
+        return;
+    }
     StunValidationStatus status = stun_agent_validate(&n->agent, &request, p->bytes, p->len, find_password, &v);
     bool authentic = v.t && (status == STUN_VALIDATION_SUCCESS || status == STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE);
     if (!authentic || stun_message_get_class(&request) != STUN_REQUEST ||
         stun_message_get_method(&request) != STUN_BINDING) {
         net_drop(n, NET_DROP_STUN);
+        stun_charge(n, from, now_us);
         return;
     }
     uint8_t *out = send_room(n, STUN_MAX_MESSAGE_SIZE);

@@ -157,7 +157,9 @@ int net_new(const struct net_config *config, const struct net_events *events, vo
     n->ctx = ctx;
     n->engine = config->engine;
     n->gso = config->gso;
-    n->handshake_steps = config->handshake_steps ? config->handshake_steps : 8;
+    n->waiting_end = &n->waiting;
+    n->half_open_end = &n->half_open;
+    net_set_limits(n, &config->limits);
     memcpy(n->dscp, config->dscp, sizeof n->dscp);
     n->turn_at_us = 0;
     n->timers_at_us = INT64_MAX;
@@ -344,6 +346,7 @@ int net_run_once(struct net *n, int64_t deadline_us)
     int count = wait_for_events(n, deadline_us, events);
     if (count < 0 && errno != EINTR)
         return ERR_IO;
+    int64_t woken_us = clock_now_us();
     for (int i = 0; i < count; i++) {
         struct net_source *source = events[i].data.ptr;
         if (!source->socket)
@@ -364,6 +367,9 @@ int net_run_once(struct net *n, int64_t deadline_us)
     n->turn_at_us = n->events.turn ? n->events.turn(n->ctx, clock_now_us()) : INT64_MAX;
     send_flush(n);
     reap(n);
+    int64_t took_us = clock_now_us() - woken_us;
+    if (took_us > n->stats.longest_turn_us)
+        n->stats.longest_turn_us = took_us;
     return 0;
 }
 
@@ -428,6 +434,9 @@ const char *net_drop_str(enum net_drop d)
         [NET_DROP_SEND_FULL] = "send_full",
         [NET_DROP_SEND_REFUSED] = "send_refused",
         [NET_DROP_SSRCS] = "ssrcs",
+        [NET_DROP_STUN_RATE] = "stun_rate",
+        [NET_DROP_HALF_OPEN] = "half_open",
+        [NET_DROP_HANDSHAKE_QUEUE] = "handshake_queue",
     };
     return (unsigned)d < NET_DROP_COUNT ? names[d] : "unknown";
 }

@@ -49,14 +49,24 @@ struct net_events {
     int64_t (*turn)(void *ctx, int64_t now_us);
 };
 
+/* What strangers may cost us. 0: the default. A source is an IPv4 address or an IPv6 /64. */
+struct net_limits {
+    unsigned handshake_steps;  /* DTLS datagrams a turn; those that wait take turns by transport. 8 */
+    unsigned half_open;        /* handshakes begun and not finished; more, and the most crowded source's oldest fails. 512 */
+    unsigned half_open_source; /* of one source; its next one gets no answer until one is finished. 256 */
+    unsigned handshake_s;      /* seconds from the first valid check to the end of the handshake; then it fails. 15 */
+    unsigned stun_source;      /* unauthenticated STUN messages of one source a second; beyond, none but from addresses that
+                                  have passed a check is looked at. 1000 */
+};
+
 struct net_config {
     const int *sockets; /* bound, non-blocking UDP sockets (server role); owned by net from net_new() on */
     size_t n_sockets;
-    size_t packets;           /* size of the packet pool */
-    unsigned handshake_steps; /* DTLS records a turn, default 8 */
-    int dscp[4];              /* by enum net_class, −1: unmarked */
-    bool gso;                 /* false: never (tests) */
-    enum seal_engine engine;  /* SEAL_AUTO: the best here; others for tests */
+    size_t packets; /* size of the packet pool */
+    struct net_limits limits;
+    int dscp[4];             /* by enum net_class, −1: unmarked */
+    bool gso;                /* false: never (tests) */
+    enum seal_engine engine; /* SEAL_AUTO: the best here; others for tests */
 };
 
 struct net_transport_config {
@@ -69,7 +79,8 @@ struct net_transport_config {
 /* NET_FAILED and NET_EXPIRED are final: nothing is sent or received any more, the owner frees the transport. */
 
 int net_new(const struct net_config *config, const struct net_events *events, void *ctx, struct net **ret_net);
-void net_free(struct net *n); /* closes transports first; NULL is fine */
+void net_set_limits(struct net *n, const struct net_limits *limits); /* any time */
+void net_free(struct net *n);                                        /* closes transports first; NULL is fine */
 
 /* One turn; waits at most until `deadline_us`. */
 int net_run_once(struct net *n, int64_t deadline_us);
@@ -109,7 +120,11 @@ struct net_stats {
     uint64_t gso_runs, gso_run_packets; /* runs longer than one and the packets in them */
     uint64_t gso_refused;               /* runs the kernel refused; that transport sends singly from then on */
     uint64_t sendmmsg_calls;
-    uint64_t drops[16]; /* by enum net_drop */
+    uint64_t handshakes_begun, handshakes_done, handshakes_failed;
+    uint64_t handshakes_late, handshakes_evicted; /* of the failed: out of time, made room */
+    uint64_t half_open_now;                       /* server role */
+    int64_t longest_turn_us;                      /* without its wait */
+    uint64_t drops[24];                           /* by enum net_drop */
 };
 
 enum net_drop {
@@ -124,8 +139,11 @@ enum net_drop {
     NET_DROP_TRUNCATED,
     NET_DROP_POOL_EMPTY,
     NET_DROP_SEND_FULL,
-    NET_DROP_SEND_REFUSED, /* EMSGSIZE, EPERM, …: the message was skipped */
-    NET_DROP_SSRCS,        /* more than SEAL_SSRCS incoming SSRCs on one transport */
+    NET_DROP_SEND_REFUSED,    /* EMSGSIZE, EPERM, …: the message was skipped */
+    NET_DROP_SSRCS,           /* more than SEAL_SSRCS incoming SSRCs on one transport */
+    NET_DROP_STUN_RATE,       /* net_limits.stun_source */
+    NET_DROP_HALF_OPEN,       /* net_limits.half_open_source */
+    NET_DROP_HANDSHAKE_QUEUE, /* more datagrams of a handshake than may wait, of one transport or in all */
     NET_DROP_COUNT,
 };
 

@@ -1,5 +1,6 @@
 /* Inside of net: what its files share. net.c is the loop and receiving, transport.c a transport's life, paths.c the peer's
- * addresses, ice.c connectivity checks, dtls.c the handshake, send.c runs and the flush. One thread. */
+ * addresses, ice.c connectivity checks, sources.c what a source may cost, dtls.c the handshake, handshakes.c how many at a
+ * time, send.c runs and the flush. One thread. */
 #pragma once
 
 #include "net/net.h"
@@ -22,8 +23,10 @@ enum {
     NET_HELD_RUNS = 4096,
     NET_HELD_OWN_BYTES = 256 << 10, /* at a client's own socket */
     NET_HELD_OWN_RUNS = 256,
-    NET_DTLS_QUEUE = 256,
-    NET_CHECKS = 8, /* connectivity checks without an answer yet, client role */
+    NET_DTLS_QUEUE = 1024, /* datagrams of handshakes that wait, in all … */
+    NET_DATAGRAMS = 8,     /* … and of one transport: two flights */
+    NET_SOURCES = 4096,    /* what sources are told apart by: their hash; two in one place share a limit */
+    NET_CHECKS = 8,        /* connectivity checks without an answer yet, client role */
 };
 
 #define NET_CONSENT_US (30 * 1000000LL) /* RFC 7675, 5.1 */
@@ -124,14 +127,16 @@ struct net_transport {
     struct net_socket *own_socket;
 
     struct ssl_st *ssl;
-    int64_t dtls_at_us; /* retransmission; INT64_MAX: none */
+    int64_t dtls_at_us;      /* retransmission; INT64_MAX: none */
+    int64_t handshake_by_us; /* INT64_MAX: not checked yet, or done */
+    struct packet *datagrams[NET_DATAGRAMS];
+    uint8_t first_datagram, n_datagrams;
+    struct net_transport *next_waiting;
+    bool half_open;  /* in the list; `source` is counted */
+    uint16_t source; /* its hash */
+    struct net_transport *next_half_open;
     struct seal *seal;
     struct net_transport *next_dead;
-};
-
-struct net_pending {
-    struct net_transport *t; /* NULL: gone meanwhile */
-    struct packet *packet;
 };
 
 struct net {
@@ -154,13 +159,16 @@ struct net {
     StunAgent agent;
     enum seal_engine engine;
     bool gso;
-    unsigned handshake_steps;
+    struct net_limits limits;
     int dscp[4];
 
     struct ssl_ctx_st *server_ctx, *client_ctx;
     char fingerprint[96];
-    struct net_pending dtls_queue[NET_DTLS_QUEUE];
-    unsigned dtls_head, dtls_count;
+    struct net_transport *waiting, **waiting_end;     /* those with datagrams; the first one's turn is next */
+    unsigned dtls_count;                              /* datagrams */
+    struct net_transport *half_open, **half_open_end; /* oldest first */
+    uint16_t half_open_by[NET_SOURCES];
+    int64_t stun_free_us[NET_SOURCES]; /* sources.c */
 
     struct packet *rx[NET_BATCH];
     unsigned n_rx;
@@ -221,12 +229,25 @@ int ice_client_new(struct net_transport *t, const union net_addr *remote);
 void ice_input(struct net *n, struct net_socket *s, struct packet *p, const union net_addr *from, int64_t now_us);
 void ice_client_tick(struct net_transport *t, int64_t now_us);
 
+/* sources.c */
+uint32_t net_source_hash(const struct net *n, const union net_addr *a);
+bool stun_may_come(const struct net *n, const union net_addr *from, int64_t now_us);
+void stun_charge(struct net *n, const union net_addr *from, int64_t now_us); /* it was not authentic */
+
+/* handshakes.c */
+void dtls_enqueue(struct net_transport *t, struct packet *p);
+void dtls_steps(struct net *n, int64_t now_us);
+void handshake_forget_datagrams(struct net_transport *t);
+/* False: no room. May fail another transport. */
+bool handshake_begin(struct net_transport *t, int64_t now_us);
+void handshake_end(struct net_transport *t); /* done, failed, gone: any number of times */
+
 /* dtls.c */
 int dtls_init(struct net *n);
 void dtls_exit(struct net *n);
 void dtls_connect(struct net_transport *t, int64_t now_us);
-void dtls_enqueue(struct net_transport *t, struct packet *p);
-void dtls_steps(struct net *n, int64_t now_us);
+void dtls_input(struct net_transport *t, const struct packet *p, int64_t now_us);
+void dtls_fail(struct net_transport *t, int64_t now_us);
 void dtls_tick(struct net_transport *t, int64_t now_us);
 void dtls_close(struct net_transport *t); /* sends close_notify if connected, frees; forgets what is queued */
 

@@ -95,6 +95,9 @@ void net_path_checked(struct net_transport *t, struct net_socket *s, const union
         t->gso = n->gso; /* another way out may take what the former refused */
         n->open_run = NULL;
     }
-    if (t->state == NET_NEW)
-        net_transport_set_state(t, NET_CHECKED, now_us);
+    if (t->state != NET_NEW)
+        return;
+    t->handshake_by_us = now_us + n->limits.handshake_s * 1000000LL;
+    net_wake_at(n, t->handshake_by_us);
+    net_transport_set_state(t, NET_CHECKED, now_us);
 }

@@ -127,7 +127,7 @@ int net_transport_new(struct net *n, const struct net_transport_config *config, 
     t->user = config->user;
     t->role = config->role;
     t->gso = n->gso;
-    t->dtls_at_us = INT64_MAX;
+    t->dtls_at_us = t->handshake_by_us = INT64_MAX;
     t->checked_us = clock_now_us();
     int err = take_slot(n, t);
     if (err) {
@@ -188,6 +188,8 @@ static int64_t next_of(const struct net_transport *t)
     int64_t next = t->checked_us + NET_CONSENT_US;
     if (t->dtls_at_us < next)
         next = t->dtls_at_us;
+    if (t->handshake_by_us < next)
+        next = t->handshake_by_us;
     if (t->checker && t->checker->next_us < next)
         next = t->checker->next_us;
     return next;
@@ -198,7 +200,13 @@ static void tick(struct net_transport *t, int64_t now_us)
     if (t->state >= NET_FAILED)
         return;
     if (now_us >= t->checked_us + NET_CONSENT_US) {
+        handshake_end(t);
         net_transport_set_state(t, NET_EXPIRED, now_us);
+        return;
+    }
+    if (now_us >= t->handshake_by_us) {
+        t->net->stats.handshakes_late++;
+        dtls_fail(t, now_us);
         return;
     }
     if (t->checker && now_us >= t->checker->next_us)

@@ -1,5 +1,7 @@
 #include "net_world.h"
 
+#include <stun/usages/ice.h>
+
 #include <arpa/inet.h>
 
 static uint8_t payload_bytes[1400];
@@ -155,4 +157,46 @@ void assert_received(const struct end *e, unsigned i, uint16_t seq, size_t len)
     assert_int_equal(e->lens[i], sizeof h + len);
     assert_memory_equal(e->bytes[i], h, sizeof h);
     assert_memory_equal(e->bytes[i] + sizeof h, payload, len);
+}
+
+static const uint16_t check_attributes[] = {STUN_ATTRIBUTE_USERNAME,
+                                            STUN_ATTRIBUTE_MESSAGE_INTEGRITY,
+                                            STUN_ATTRIBUTE_ERROR_CODE,
+                                            STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES,
+                                            STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS,
+                                            STUN_ATTRIBUTE_FINGERPRINT,
+                                            0};
+
+int check_from(struct world *w, int fd, const struct check *c)
+{
+    StunAgent agent;
+    StunMessage request, reply;
+    uint8_t out[STUN_MAX_MESSAGE_SIZE], in[STUN_MAX_MESSAGE_SIZE];
+    stun_agent_init(&agent, check_attributes, STUN_COMPATIBILITY_RFC5389,
+                    STUN_AGENT_USAGE_SHORT_TERM_CREDENTIALS | (c->no_fingerprint ? 0 : STUN_AGENT_USAGE_USE_FINGERPRINT));
+    assert_true(stun_agent_init_request(&agent, &request, out, sizeof out, STUN_BINDING));
+    stun_message_append_string(&request, STUN_ATTRIBUTE_USERNAME, c->username);
+    stun_message_append32(&request, STUN_ATTRIBUTE_PRIORITY, 1);
+    stun_message_append64(&request, c->controlled ? STUN_ATTRIBUTE_ICE_CONTROLLED : STUN_ATTRIBUTE_ICE_CONTROLLING, 12345);
+    if (c->nominate)
+        stun_message_append_flag(&request, STUN_ATTRIBUTE_USE_CANDIDATE);
+    if (c->unknown_attribute)
+        stun_message_append32(&request, 0x7ffe, 0);
+    size_t len = stun_agent_finish_message(&agent, &request, (const uint8_t *)c->password, strlen(c->password));
+    assert_true(len > 0);
+
+    const struct net_stats *stats = net_stats(w->server.net);
+    uint64_t received = stats->received_packets;
+    assert_int_equal(sendto(fd, out, len, 0, (struct sockaddr *)&w->server.addr, sizeof(struct sockaddr_in)), len);
+    int64_t give_up_us = clock_now_us() + 5000000;
+    while (stats->received_packets == received && clock_now_us() < give_up_us)
+        net_run_once(w->server.net, clock_now_us() + 1000);
+    ssize_t got = recv(fd, in, sizeof in, MSG_DONTWAIT);
+    if (got < 0)
+        return -1;
+    StunValidationStatus status = stun_agent_validate(&agent, &reply, in, (size_t)got, NULL, NULL);
+    assert_true(status == STUN_VALIDATION_SUCCESS); /* the answer carries MESSAGE-INTEGRITY and, if asked, FINGERPRINT */
+    int code = 0;
+    stun_message_find_error(&reply, &code);
+    return code;
 }

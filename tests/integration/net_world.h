@@ -73,3 +73,12 @@ size_t rtp_header(uint8_t *h, uint16_t seq, uint32_t ssrc);
 extern const uint8_t *const payload; /* 1,400 bytes to send */
 void send_rtp(struct end *from, uint16_t seq, size_t len, uint8_t padding);
 void assert_received(const struct end *e, unsigned i, uint16_t seq, size_t len);
+
+/* A connectivity check made by hand. */
+struct check {
+    const char *username, *password;
+    bool controlled, nominate, unknown_attribute, no_fingerprint;
+};
+
+/* Sends a check from `fd` and returns the error code of the answer: 0 success, −1 none. */
+int check_from(struct world *w, int fd, const struct check *c);
