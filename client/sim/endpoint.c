@@ -227,7 +227,8 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
 
 void endpoint_transport_state(struct endpoint *e, struct net_transport *t, enum net_state state, int64_t now_us)
 {
-    if (t == e->transport && (state == NET_FAILED || state == NET_EXPIRED)) {
+    if (t == e->transport && !e->next &&
+        (state == NET_FAILED || state == NET_EXPIRED)) { /* not if a new one is on its way */
         e->rejoins++;
         e->offer_at_us = now_us;
     }

@@ -241,6 +241,18 @@ static void settle_gap(struct feed_head *h, uint64_t head)
         atomic_store_explicit(&h->announced, upto, memory_order_relaxed);
 }
 
+int feed_look(int data_fd, int tail_fd, bool *ret_ended, bool *ret_drained)
+{
+    struct feed_head head;
+    struct feed_tail tail;
+    if (pread(data_fd, &head, sizeof head, 0) != sizeof head || pread(tail_fd, &tail, sizeof tail, 0) != sizeof tail)
+        return ERR_IO;
+    *ret_ended = atomic_load_explicit(&head.ended, memory_order_relaxed) != 0;
+    *ret_drained = *ret_ended && atomic_load_explicit(&tail.ack, memory_order_relaxed) >=
+                                     atomic_load_explicit(&head.head, memory_order_relaxed);
+    return 0;
+}
+
 int feed_writer_open(int data_fd, int tail_fd, int wake_fd, uint64_t generation, struct feed_writer **ret_writer)
 {
     struct feed_writer *w = calloc(1, sizeof *w);

@@ -67,6 +67,10 @@ int feed_create(size_t ring_bytes, uint64_t feed_id, int *ret_data_fd, int *ret_
 /* A second, read-only descriptor of the same memfd: the data's for a reader, the tail's for a writer. ERR_IO. */
 int feed_readonly(int fd, int *ret_fd);
 
+/* For who only keeps a feed for others, without mapping it: has its writer ended it, and is everything in it acknowledged?
+ * ERR_IO. */
+int feed_look(int data_fd, int tail_fd, bool *ret_ended, bool *ret_drained);
+
 /* Maps a feed for writing; checks seals and size. `wake_fd` is a non-blocking eventfd to bump when the reader sleeps, or −1
  * when the reader polls (recorder). Takes over no descriptor: the caller may close its own. Continues after the last
  * published record when another writer has used the ring before (a restarted worker: `generation` must be higher, at least

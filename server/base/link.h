@@ -21,18 +21,19 @@ enum link_kind {
      * too: seconds since 1970 at the first start). fds: heartbeat memfd (one page of _Atomic uint64_t; the child bumps cell
      * `c` every 100 ms). */
     LINK_START = 1,
-    LINK_STOP = 2,  /* supervisor → child: finish your files and exit */
+    LINK_STOP = 2,  /* supervisor → child: finish your files and exit; a = 1: a successor waits */
     LINK_READY = 3, /* child → supervisor: serving */
 
     /* supervisor → giaoband. */
     LINK_LISTENERS = 10, /* a = number of TLS listeners, b = number of plain ones (127.0.0.1 and [::1]); fds in that order */
-    LINK_WORKER = 11,    /* a = worker index, b = its generation; fds: a new socketpair's end (wish protocol) */
+    LINK_WORKER = 11, /* a = worker index, b = its generation, c = 1: it leaves, its endpoints are to move to others; fds: a
+                         new socketpair's end (wish protocol) */
     LINK_WORKER_GONE = 12, /* a = worker index, b = its generation, c = the signal or exit status */
     LINK_RECORDER = 13,    /* a = 1 runs, 0 died and will be restarted, 2 finished after LINK_RECORD_STOP, 3 given up after
                               it; b = restarts so far; text = briefing id */
     LINK_COMPOSED = 14,    /* a = exit status of a composer; text = its job, as in LINK_COMPOSE */
     LINK_KEPT_FEED = 15,   /* after a start of control, one for each kept feed, as in LINK_FEED. Ends with LINK_KEPT_END. */
-    LINK_KEPT_END = 16,
+    LINK_KEPT_END = 16,    /* a = how many workers there are to be; a LINK_WORKER for each that runs follows */
 
     /* giaoband → supervisor. */
     LINK_RECORD = 20,      /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>) */
@@ -48,6 +49,23 @@ enum link_kind {
     LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =
                           announced addresses, separated by a space: they replace the sockets' own in answers; often "" */
     LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former) */
+
+    /* An upgrade in place, see supervisor/upgrade.h. */
+    LINK_UPGRADE = 40,       /* giaoband → supervisor: the programs on disk are new, begin */
+    LINK_UPGRADE_STATE = 41, /* supervisor → giaoband, at every change and at its start: a = enum upgrade_step; text */
+    LINK_MOVING = 42,        /* giaoband → supervisor, once a second while workers leave: a = endpoints that are still on
+                                them, b = workers that stay and have said HELLO */
+    LINK_WORKER_EMPTY = 43,  /* giaoband → supervisor: a = a leaving worker's index, b = its generation: nobody is on it */
+};
+
+enum upgrade_step {
+    UPGRADE_NONE,
+    UPGRADE_WORKERS,   /* new workers start beside the old ones */
+    UPGRADE_CONTROL,   /* giaoband is replaced */
+    UPGRADE_MOVE,      /* endpoints join the new workers one by one */
+    UPGRADE_RECORDERS, /* recorders are replaced one by one */
+    UPGRADE_DONE,
+    UPGRADE_FAILED, /* what was there before goes on; the text says why */
 };
 
 struct link_message {

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ static _Atomic uint64_t lost_lines;
 void log_setup(const char *program, enum log_level level)
 {
     program_name = program;
+    prctl(PR_SET_NAME, program); /* executed through a descriptor, a process is named after its number */
     max_level = level;
 }
 

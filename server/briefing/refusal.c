@@ -139,6 +139,7 @@ static const struct refusal table[] = {
     {"not-saved", "Chưa lưu được vào sổ phiên họp nên lệnh chưa có hiệu lực. Hãy thử lại; nếu vẫn lỗi, báo kỹ thuật.",
      "It could not be written to the briefing's log, so it did not take effect. Try again; if it fails again, tell the "
      "technician."},
+    {"upgrading", "Máy chủ đang được nâng cấp. Hãy chờ đến khi xong.", "An upgrade is under way. Wait until it is done."},
     {"busy", "Máy chủ đang bận. Hãy thử lại sau vài giây.", "The server is busy. Try again in a few seconds."},
     {"shutting-down", "Máy chủ đang khởi động lại. Trang sẽ tự kết nối lại sau vài giây.",
      "The server is restarting. The page will connect again by itself in a few seconds."},

@@ -5,7 +5,7 @@
  *   worker.c        wish links to the workers            offer.c     offers, placement, layout
  *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
  *   recording.c     recorders, composing                 archive.c   /api/v1/archive
- *   aside.c         work for the helper thread
+ *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -21,7 +21,7 @@
 #include <stdatomic.h>
 
 enum {
-    WORKERS_MAX = 64,
+    WORKERS_MAX = 128, /* two banks of 64: an upgrade has new ones beside the old */
     SEATS_MAX = WISH_ENDPOINT_NUMBER_MAX + 1,
     RECENT_MAX = 500, /* events that a returning client gets instead of a snapshot */
     SECRET_BYTES = 16,
@@ -51,6 +51,7 @@ struct seat {
     int level;
     unsigned crashes; /* workers that died while they had its offer in hand */
     int64_t crash_us, quarantined_until_us;
+    uint8_t moves; /* how often it was asked to join another worker since this one leaves */
 };
 
 /* A websocket that has said hello (or is about to): its peer's user pointer. */
@@ -95,6 +96,20 @@ struct commit {
     size_t n_acts;
 };
 
+/* What the supervisor says of an upgrade in place. */
+struct upgrade_state {
+    enum upgrade_step step;
+    unsigned moving;
+    char text[LINK_TEXT_MAX];
+};
+
+/* The endpoint that is asked to join another worker at this moment. */
+struct moving {
+    char briefing[WISH_ID_MAX]; /* "": none */
+    uint32_t number;
+    int64_t until_us, next_us, told_us;
+};
+
 struct aside;
 struct offer;
 struct worker;
@@ -117,6 +132,9 @@ struct control {
     struct offer *offers_open;
     int64_t next_req;
     struct worker *workers[WORKERS_MAX];
+    unsigned workers_expected; /* by the supervisor, at our start */
+    struct moving moving;
+    struct upgrade_state upgrade;
     uint64_t next_act;
     struct feed *feeds;
     struct feed_maker *maker;
@@ -174,14 +192,19 @@ void offer_forget_peer(struct control *c, const struct ws_peer *peer);
 void offers_of_worker_gone(struct control *c, unsigned worker);
 void offers_tick(struct control *c, int64_t now_us);
 bool offers_pending(const struct control *c, const struct meeting *m);
+bool offers_pending_at(const struct control *c, unsigned worker);
 /* A place for an endpoint: a worker that has said HELLO. WISH_UNPLACED: none lives. */
 uint8_t placement_choose(struct meeting *m, uint32_t number);
 void seat_unplace(struct meeting *m, uint32_t number);
 
 /* ---- worker.c ---- */
-void worker_linked(struct control *c, unsigned index, uint32_t generation, int fd);
+void worker_linked(struct control *c, unsigned index, uint32_t generation, bool leaving, int fd);
 void worker_gone(struct control *c, unsigned index, uint32_t generation);
 bool worker_lives(const struct control *c, unsigned index);
+bool worker_leaves(const struct control *c, unsigned index); /* and lives */
+bool worker_stays(const struct control *c, unsigned index);  /* and lives: endpoints may be placed there */
+bool worker_awaited(const struct control *c);                /* one that stays has not said HELLO */
+uint32_t worker_generation(const struct control *c, unsigned index);
 /* A wish made after our own restart, before every worker has said what sits on it, would tear down what the others carry. */
 bool wishes_held(struct control *c);
 unsigned worker_load(const struct control *c, unsigned index); /* endpoints placed there */
@@ -192,6 +215,9 @@ void workers_drain(struct control *c);
 bool workers_waiting(const struct control *c);
 const json_t *worker_counters(const struct control *c, unsigned index); /* NULL: none yet */
 void workers_free(struct control *c);
+
+/* ---- move.c ---- */
+void moves_tick(struct control *c, int64_t now_us);
 
 /* ---- report.c: what a worker says about media ---- */
 void report_state(struct control *c, unsigned worker, const json_t *message);
@@ -207,6 +233,8 @@ void feeds_worker_gone(struct control *c, unsigned worker);
 void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds);
 void feed_ready(struct control *c, unsigned worker, uint32_t id);
 void feeds_drop_recorder(struct control *c, const char *briefing);
+/* The worker holds nothing of the briefing any more: it ends what it wrote. */
+void feeds_left(struct control *c, const char *briefing, unsigned worker);
 
 /* ---- recording.c ---- */
 void recordings_resume(struct control *c); /* after LINK_KEPT_END */

@@ -143,6 +143,7 @@ static void tick(struct control *c)
         c->tick_us = now_us + TICK_US;
         entries_tick(c, now_us);
         offers_tick(c, now_us);
+        moves_tick(c, now_us);
         feeds_update(c);
     }
     if (now_us >= c->second_us) {

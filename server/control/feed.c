@@ -21,6 +21,7 @@ enum feed_phase {
     FEED_WAITING, /* made; its writer has no wish of the briefing yet, or is new */
     FEED_OPENING,
     FEED_OPEN,
+    FEED_OVER, /* a recorder's: its writer has left; kept until everything in it is on disk */
     FEED_FAILED,
 };
 
@@ -116,7 +117,7 @@ static struct feed *feed_find(struct control *c, uint32_t id)
 static struct feed *feed_between(struct control *c, const char *briefing, unsigned writer, unsigned reader)
 {
     for (struct feed *f = c->feeds; f; f = f->next)
-        if (f->writer == writer && f->reader == reader && strcmp(f->briefing, briefing) == 0)
+        if (f->phase != FEED_OVER && f->writer == writer && f->reader == reader && strcmp(f->briefing, briefing) == 0)
             return f;
     return NULL;
 }
@@ -260,6 +261,9 @@ static void want_meeting(struct meeting *m)
  * sits on its workers: they have not said HELLO since our own restart. */
 static bool keeps(struct control *c, const struct feed *f)
 {
+    bool ended, drained = false;
+    if (f->phase == FEED_OVER && f->data >= 0 && !feed_look(f->data, f->tail, &ended, &drained) && drained)
+        return false;
     if (f->reader == RECORDER)
         return recording_runs(c, f->briefing);
     return !worker_lives(c, f->writer) || !worker_lives(c, f->reader);
@@ -300,7 +304,10 @@ void feeds_kept(struct control *c, const struct link_message *m, const int *fds,
     f->data = fcntl(fds[0], F_DUPFD_CLOEXEC, 10);
     f->tail = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
     f->wake = n_fds > 2 ? fcntl(fds[2], F_DUPFD_CLOEXEC, 10) : -1;
-    f->phase = FEED_OPEN;
+    bool ended = false, drained;
+    if (reader == RECORDER)
+        feed_look(fds[0], fds[1], &ended, &drained);
+    f->phase = ended ? FEED_OVER : FEED_OPEN;
     c->next_feed = m->a >= c->next_feed ? m->a + 1 : c->next_feed;
 }
 
@@ -309,7 +316,7 @@ static void lose_side(struct control *c, struct feed *f)
 {
     if (f->reader != RECORDER)
         feed_drop(c, f);
-    else if (f->data >= 0)
+    else if (f->data >= 0 && f->phase != FEED_OVER)
         f->phase = FEED_WAITING;
 }
 
@@ -333,6 +340,19 @@ static bool contains(const json_t *feeds, uint32_t id)
     return false;
 }
 
+void feeds_left(struct control *c, const char *briefing, unsigned worker)
+{
+    for (struct feed *f = c->feeds, *next; f; f = next) {
+        next = f->next;
+        if (strcmp(f->briefing, briefing) != 0 || (f->writer != worker && f->reader != worker))
+            continue;
+        if (f->reader != RECORDER || f->phase < FEED_OPENING)
+            feed_drop(c, f);
+        else
+            f->phase = FEED_OVER;
+    }
+}
+
 /* A worker says HELLO: what only one of us knows is given up. */
 void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds)
 {
@@ -344,7 +364,8 @@ void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds)
     }
     for (struct feed *f = c->feeds, *next; f; f = next) {
         next = f->next;
-        if ((f->writer == worker || f->reader == worker) && f->phase >= FEED_OPENING && !contains(feeds, f->id))
+        if ((f->writer == worker || f->reader == worker) && f->phase >= FEED_OPENING && f->phase != FEED_OVER &&
+            !contains(feeds, f->id))
             lose_side(c, f);
     }
 }

@@ -211,6 +211,39 @@ static void act_on_briefing(struct control *c, struct http_call *call, const cha
         run_command(call, m, act, body);
 }
 
+/* ---- upgrade in place ---- */
+
+static json_t *upgrade_json(const struct control *c)
+{
+    static const char *const steps[] = {"none", "workers", "control", "move", "recorders", "done", "failed"};
+    unsigned step = c->upgrade.step < sizeof steps / sizeof *steps ? c->upgrade.step : 0;
+    return json_pack("{s:s, s:I, s:s}", "step", steps[step], "moving", (json_int_t)c->upgrade.moving, "text",
+                     c->upgrade.text);
+}
+
+static bool upgrades(const struct control *c)
+{
+    enum upgrade_step step = c->upgrade.step;
+    return step != UPGRADE_NONE && step != UPGRADE_DONE && step != UPGRADE_FAILED;
+}
+
+static void upgrade(struct control *c, struct http_call *call, bool begin)
+{
+    if (!http_call_identity(call)->loopback_admin) {
+        refuse(call, 403, "only-here");
+        return;
+    }
+    if (begin && (upgrades(c) || c->stopping)) {
+        refuse(call, 409, c->stopping ? "shutting-down" : "upgrading");
+        return;
+    }
+    if (begin) {
+        c->upgrade = (struct upgrade_state){.step = UPGRADE_WORKERS}; /* until the supervisor says more */
+        link_say(&(struct link_message){.kind = LINK_UPGRADE}, "", NULL, 0);
+    }
+    signaling_http_reply(call, begin ? 202 : 200, upgrade_json(c));
+}
+
 void http_request(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,
                   const json_t *body)
 {
@@ -228,6 +261,8 @@ void http_request(void *ctx, struct http_call *call, const char *verb, const cha
         show_briefing(c, call, id);
     else if (parts == 2 && post)
         act_on_briefing(c, call, id, act, body);
+    else if (strcmp(path, "upgrade") == 0 && (get || post))
+        upgrade(c, call, post);
     else if (strncmp(path, "archive", 7) == 0)
         archive_request(c, call, verb, path + 7, body);
     else

@@ -1,6 +1,7 @@
 /* The supervisor's link: descriptors in, orders out. */
 #include "control/control.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define REPLACED_DRAIN_US 150000 /* answers under way leave */
 
 void link_say(const struct link_message *m, const char *text, const int *fds, size_t n_fds)
 {
@@ -39,11 +42,15 @@ static void take_listeners(struct control *c, const struct link_message *m, cons
     log_info("link", "serving port=%u plain_port=%u", c->config.port, c->config.plain_port);
 }
 
-static void stop(struct control *c)
+static void stop(struct control *c, bool replaced)
 {
     if (c->stopping)
         return;
     c->stopping = true;
+    if (replaced) { /* clients are back before a notice would be read */
+        c->stop_at_us = clock_now_us() + REPLACED_DRAIN_US;
+        return;
+    }
     for (struct meeting *m = c->meetings; m; m = m->next)
         meeting_notice(m, false, "closing", NULL);
 }
@@ -56,11 +63,11 @@ static void handle(struct control *c, const struct link_message *m, const int *f
         if (n_fds == 1)
             take_heartbeat(c, m, fds[0]);
         break;
-    case LINK_STOP: stop(c); break;
+    case LINK_STOP: stop(c, m->a == 1); break;
     case LINK_LISTENERS: take_listeners(c, m, fds, n_fds); break;
     case LINK_WORKER:
         if (n_fds == 1)
-            worker_linked(c, m->a, m->b, fcntl(fds[0], F_DUPFD_CLOEXEC, 10));
+            worker_linked(c, m->a, m->b, m->c != 0, fcntl(fds[0], F_DUPFD_CLOEXEC, 10));
         break;
     case LINK_WORKER_GONE: worker_gone(c, m->a, m->b); break;
     case LINK_RECORDER: recording_recorder(c, m); break;
@@ -68,7 +75,12 @@ static void handle(struct control *c, const struct link_message *m, const int *f
     case LINK_KEPT_FEED: feeds_kept(c, m, fds, n_fds); break;
     case LINK_KEPT_END:
         c->feeds_known = true;
+        c->workers_expected = m->a;
         recordings_resume(c);
+        break;
+    case LINK_UPGRADE_STATE:
+        c->upgrade = (struct upgrade_state){.step = (enum upgrade_step)m->a, .moving = m->b};
+        snprintf(c->upgrade.text, sizeof c->upgrade.text, "%s", m->text);
         break;
     default: log_warn("link", "message %u is not understood", m->kind); break;
     }
@@ -87,7 +99,7 @@ void link_readable(void *ctx, int fd)
         if (err == ERR_CLOSED || err == ERR_IO) {
             c->linked = false;
             signaling_unwatch(c->signaling, fd);
-            stop(c);
+            stop(c, false);
         }
         if (err)
             return;

@@ -548,6 +548,7 @@ static void flush_worker(struct meeting *m, unsigned w, json_t *delta, uint64_t 
     if (!placed && m->sent[w]) {
         worker_send(c, w, json_pack("{s:s, s:s}", "m", "briefing-gone", "briefing", briefing_id(m->settled)), NULL, 0);
         m->sent[w] = 0;
+        feeds_left(c, briefing_id(m->settled), w);
     } else if (placed && delta && m->sent[w] == base) {
         worker_send(c, w, json_incref(delta), NULL, 0);
         m->sent[w] = m->version;

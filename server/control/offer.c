@@ -23,11 +23,12 @@ struct offer {
 
 /* ---- placement ---- */
 
-static uint8_t least_loaded(const struct control *c)
+/* `may` is worker_stays(), or worker_lives() when no other is left. */
+static uint8_t least_loaded(const struct control *c, bool (*may)(const struct control *, unsigned))
 {
     uint8_t best = WISH_UNPLACED;
     for (unsigned w = 0; w < WORKERS_MAX; w++)
-        if (worker_lives(c, w) && (best == WISH_UNPLACED || worker_load(c, w) < worker_load(c, best)))
+        if (may(c, w) && (best == WISH_UNPLACED || worker_load(c, w) < worker_load(c, best)))
             best = (uint8_t)w;
     return best;
 }
@@ -36,29 +37,33 @@ static uint8_t next_in_turn(struct meeting *m)
 {
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
         unsigned w = m->turn++ % WORKERS_MAX;
-        if (worker_lives(m->control, w))
+        if (worker_stays(m->control, w))
             return (uint8_t)w;
     }
-    return WISH_UNPLACED;
+    return least_loaded(m->control, worker_lives);
 }
 
 uint8_t placement_choose(struct meeting *m, uint32_t number)
 {
     struct control *c = m->control;
     uint8_t now = m->seats[number].worker;
-    if (now != WISH_UNPLACED && worker_lives(c, now))
+    if (now != WISH_UNPLACED && worker_stays(c, now))
         return now;
     if (c->config.placement == PLACEMENT_SPREAD)
         return next_in_turn(m);
-    if (m->home == WISH_UNPLACED || !worker_lives(c, m->home))
-        m->home = least_loaded(c);
+    if (m->home == WISH_UNPLACED || !worker_stays(c, m->home)) {
+        uint8_t home = least_loaded(c, worker_stays);
+        m->home = home != WISH_UNPLACED ? home : least_loaded(c, worker_lives);
+    }
     return m->home;
 }
 
 static void place(struct meeting *m, uint32_t number, uint8_t worker, uint32_t incarnation)
 {
-    m->seats[number].worker = worker;
-    m->seats[number].incarnation = incarnation;
+    struct seat *seat = &m->seats[number];
+    seat->connected = seat->connected && seat->worker == worker && seat->incarnation == incarnation;
+    seat->worker = worker;
+    seat->incarnation = incarnation;
     briefing_set_placement(m->settled, number, worker, incarnation);
     m->dirty = true;
 }
@@ -252,6 +257,14 @@ bool offers_pending(const struct control *c, const struct meeting *m)
 {
     for (const struct offer *o = c->offers_open; o; o = o->next)
         if (o->meeting == m)
+            return true;
+    return false;
+}
+
+bool offers_pending_at(const struct control *c, unsigned worker)
+{
+    for (const struct offer *o = c->offers_open; o; o = o->next)
+        if (o->worker == worker)
             return true;
     return false;
 }

@@ -28,6 +28,7 @@ struct worker {
     uint32_t generation;
     int fd;       /* −1: no link */
     bool greeted; /* its HELLO has come */
+    bool leaving; /* an upgrade: its endpoints move to others */
     bool gone;    /* the supervisor has said that this generation is dead */
     struct queued *first, **last;
     size_t queued_bytes;
@@ -46,12 +47,38 @@ bool worker_lives(const struct control *c, unsigned index)
     return w && w->fd >= 0 && w->greeted;
 }
 
+bool worker_leaves(const struct control *c, unsigned index)
+{
+    return worker_lives(c, index) && worker_at(c, index)->leaving;
+}
+
+bool worker_stays(const struct control *c, unsigned index)
+{
+    return worker_lives(c, index) && !worker_at(c, index)->leaving;
+}
+
+bool worker_awaited(const struct control *c)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        const struct worker *w = c->workers[i];
+        if (w && !w->gone && !w->leaving && !w->greeted)
+            return true;
+    }
+    return false;
+}
+
+uint32_t worker_generation(const struct control *c, unsigned index)
+{
+    const struct worker *w = worker_at(c, index);
+    return w ? w->generation : 0;
+}
+
 static bool all_greeted(const struct control *c)
 {
-    for (unsigned i = 0; i < c->config.workers; i++)
-        if (!worker_lives(c, i)) /* one that is being started may still hold what others would tear down */
-            return false;
-    return true;
+    unsigned greeted = 0;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        greeted += worker_lives(c, i);
+    return greeted >= c->workers_expected;
 }
 
 bool wishes_held(struct control *c)
@@ -376,7 +403,7 @@ void worker_gone(struct control *c, unsigned index, uint32_t generation)
     lose_endpoints(c, index);
 }
 
-void worker_linked(struct control *c, unsigned index, uint32_t generation, int fd)
+void worker_linked(struct control *c, unsigned index, uint32_t generation, bool leaving, int fd)
 {
     if (index >= WORKERS_MAX || (!c->workers[index] && !(c->workers[index] = calloc(1, sizeof *c->workers[index])))) {
         close(fd);
@@ -394,6 +421,7 @@ void worker_linked(struct control *c, unsigned index, uint32_t generation, int f
     unlink_worker(w);
     w->generation = generation;
     w->gone = false;
+    w->leaving = leaving;
     w->fd = fd;
     w->overflowed = false;
     signaling_watch(c->signaling, fd, readable, w);

@@ -23,6 +23,7 @@
 #define LINK_BUFFER_BYTES (2 * 1024 * 1024)
 
 static const char *const kind_names[] = {"control", "worker", "recorder", "composer"};
+static const char *const program_names[] = {"giaoband", "giaoban-media", "giaoban-recorder", "giaoban-recorder"};
 
 struct child *children_add(struct children *c, enum child_kind kind, uint32_t index, const char *job)
 {
@@ -30,7 +31,8 @@ struct child *children_add(struct children *c, enum child_kind kind, uint32_t in
         struct child *child = &c->all[i];
         if (child->used)
             continue;
-        *child = (struct child){.used = true, .kind = kind, .index = index, .link = -1, .generation = c->first_generation};
+        *child = (struct child){
+            .used = true, .kind = kind, .index = index, .link = -1, .set = c->set[kind], .generation = c->first_generation};
         snprintf(child->job, sizeof child->job, "%s", job);
         return child;
     }
@@ -92,7 +94,8 @@ void child_died(struct child *child, int64_t now_us)
 {
     bool steady = child->pid > 0 && now_us - child->started_us > STEADY_US;
     release(child);
-    child->deaths = steady ? 1 : child->deaths + 1;
+    child->deaths = child->replaced ? 0 : steady ? 1 : child->deaths + 1;
+    child->replaced = false;
     child->restarts++;
     child->start_at_us = now_us + child_backoff_us(child->deaths);
 }
@@ -112,13 +115,18 @@ static void become(struct children *c, const struct child *child, int link, char
         /* then it composes at full priority */
     }
     int null = open("/dev/null", O_RDONLY);
+    int program = fcntl(c->program[child->kind][child->set], F_DUPFD_CLOEXEC, 10);
     int high_link = fcntl(link, F_DUPFD, 10), high_log = fcntl(c->log_pipe, F_DUPFD, 10);
     dup2(null, STDIN_FILENO);
     dup2(high_log, STDOUT_FILENO);
     dup2(high_log, STDERR_FILENO);
     dup2(high_link, LINK_FD);
-    close_range(LINK_FD + 1, ~0u, 0);
-    execv(path, argv);
+    close_range(LINK_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (program < 0)
+        execv(path, argv);
+    execveat(program, "", argv, environ, AT_EMPTY_PATH);
+    fcntl(program, F_SETFD, 0); /* a script's interpreter opens it once more */
+    execveat(program, "", argv, environ, AT_EMPTY_PATH);
     static const char text[] = "giaoban: can't execute a program beside it\n";
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         _exit(126);
@@ -129,12 +137,11 @@ enum { ARGUMENTS_MAX = 64 };
 
 static void make_arguments(const struct children *c, const struct child *child, char dir[PATH_MAX], char **argv)
 {
-    static const char *const programs[] = {"giaoband", "giaoban-media", "giaoban-recorder", "giaoban-recorder"};
     const char *format = strchr(child->job, ' ');
     int id_len = format ? (int)(format - child->job) : (int)strlen(child->job);
     size_t n = 0;
     snprintf(dir, PATH_MAX, "%s/recordings/%.*s", c->data, id_len, child->job);
-    argv[n++] = (char *)programs[child->kind];
+    argv[n++] = (char *)program_names[child->kind];
     if (child->kind == CHILD_COMPOSER) {
         argv[n++] = "--compose";
         argv[n++] = dir;
@@ -150,6 +157,17 @@ static void make_arguments(const struct children *c, const struct child *child, 
     for (size_t i = 0; child->kind == CHILD_CONTROL && c->arguments[i] && n < ARGUMENTS_MAX - 1; i++)
         argv[n++] = c->arguments[i];
     argv[n] = NULL;
+}
+
+void children_open_programs(struct children *c, enum child_kind kind, unsigned set)
+{
+    char path[PATH_MAX];
+    int *fd = &c->program[kind][set];
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    if (snprintf(path, sizeof path, "%s/%s", c->programs, program_names[kind]) < (int)sizeof path)
+        *fd = open(path, O_PATH | O_CLOEXEC);
 }
 
 static int make_beat(struct child *child)

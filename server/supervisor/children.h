@@ -5,6 +5,9 @@
  * is noticed by SIGCHLD or by a heartbeat that stands still; a successor is started after 0, 0.1, 0.5, then 2 s, only once
  * the former one has been waited for.
  *
+ * Programs are executed through descriptors that were opened at the start, or by an upgrade: files that a package replaces
+ * in between change nothing, and what ran before an upgrade can be started again when the new one fails.
+ *
  * Thread: one. Times are CLOCK_MONOTONIC µs. */
 #pragma once
 
@@ -18,7 +21,7 @@
 
 enum child_kind { CHILD_CONTROL, CHILD_WORKER, CHILD_RECORDER, CHILD_COMPOSER };
 
-enum { CHILDREN_MAX = 320 };
+enum { CHILD_KINDS = CHILD_COMPOSER + 1, CHILDREN_MAX = 320 };
 
 struct child {
     bool used;
@@ -30,6 +33,10 @@ struct child {
     uint32_t generation, restarts;
     unsigned deaths;       /* in a row, each within STEADY of its start */
     bool ready, finishing; /* LINK_READY came; LINK_RECORD_STOP was asked for */
+    unsigned set;          /* which of the two programs of its kind it runs */
+    bool fresh;            /* started by the upgrade under way */
+    bool leaving;          /* a worker without a successor: its endpoints move to others */
+    bool replaced;         /* asked to make room for its successor: its end is no death */
     int64_t started_us, start_at_us;
     _Atomic uint64_t *beat; /* the heartbeat page, mapped */
     uint64_t beat_seen;
@@ -38,7 +45,9 @@ struct child {
 
 struct children {
     struct child all[CHILDREN_MAX];
-    const char *programs; /* the directory that giaoban and its siblings are in */
+    const char *programs;        /* the directory that giaoban and its siblings are in */
+    int program[CHILD_KINDS][2]; /* −1: by its path */
+    unsigned set[CHILD_KINDS];   /* what a new child runs */
     const char *data;
     char *const *arguments; /* giaoban's own, without its name, NULL at the end: handed on to giaoband */
     int log_pipe;           /* the children's end */
@@ -53,6 +62,8 @@ struct child *children_by_pid(struct children *c, pid_t pid);
 void children_remove(struct child *child);
 unsigned children_running(const struct children *c);
 
+/* Opens the programs as they are on disk now into that set (the former descriptors there are closed). */
+void children_open_programs(struct children *c, enum child_kind kind, unsigned set);
 /* Forks and executes; sends LINK_START. On failure the child counts as having died (errno is logged). */
 int child_start(struct children *c, struct child *child, int64_t now_us);
 /* To be called once the process has been waited for: closes its link and sets when a successor may start. */

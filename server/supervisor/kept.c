@@ -71,7 +71,12 @@ void kept_send_control(struct supervisor *s, struct child *control)
     for (size_t i = 0; i < KEPT_FEEDS_MAX; i++)
         if (s->feeds[i].used)
             send_feed(control, &s->feeds[i], LINK_KEPT_FEED);
-    child_send(control, &(struct link_message){.kind = LINK_KEPT_END}, NULL, 0);
+    unsigned workers = 0;
+    for (size_t i = 0; i < CHILDREN_MAX; i++) {
+        const struct child *child = &s->children.all[i];
+        workers += child->used && child->kind == CHILD_WORKER && upgrade_shows(s, child);
+    }
+    child_send(control, &(struct link_message){.kind = LINK_KEPT_END, .a = workers}, NULL, 0);
 }
 
 void kept_send_recorder(struct supervisor *s, struct child *recorder)

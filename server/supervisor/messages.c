@@ -16,8 +16,7 @@ static struct child *control_of(struct supervisor *s)
     return control && control->pid > 0 ? control : NULL;
 }
 
-/* A new wish link between giaoband and a worker, whichever of them is new. */
-static void pair_up(struct child *control, struct child *worker)
+void supervisor_pair_up(struct child *control, struct child *worker)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -30,8 +29,9 @@ static void pair_up(struct child *control, struct child *worker)
         if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
             setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     child_send(worker, &(struct link_message){.kind = LINK_CONTROL}, &pair[1], 1);
-    child_send(control, &(struct link_message){.kind = LINK_WORKER, .a = worker->index, .b = worker->generation}, &pair[0],
-               1);
+    struct link_message linked = {
+        .kind = LINK_WORKER, .a = worker->index, .b = worker->generation, .c = worker->leaving ? 1 : 0};
+    child_send(control, &linked, &pair[0], 1);
     close(pair[0]);
     close(pair[1]);
 }
@@ -43,14 +43,15 @@ static void equip_control(struct supervisor *s, struct child *control)
     kept_send_control(s, control);
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
         struct child *child = &s->children.all[i];
-        if (child->used && child->pid > 0 && child->kind == CHILD_WORKER)
-            pair_up(control, child);
+        if (child->used && child->pid > 0 && child->kind == CHILD_WORKER && upgrade_shows(s, child))
+            supervisor_pair_up(control, child);
         if (child->used && child->pid > 0 && child->kind == CHILD_RECORDER) {
             struct link_message runs = {.kind = LINK_RECORDER, .a = 1, .b = child->restarts};
             snprintf(runs.text, sizeof runs.text, "%s", child->job);
             child_send(control, &runs, NULL, 0);
         }
     }
+    upgrade_tell(s, control);
 }
 
 static void equip_worker(struct supervisor *s, struct child *worker)
@@ -60,8 +61,8 @@ static void equip_worker(struct supervisor *s, struct child *worker)
     snprintf(m.text, sizeof m.text, "%s", s->settings.announce);
     child_send(worker, &m, media->fd, media->n);
     struct child *control = control_of(s);
-    if (control)
-        pair_up(control, worker);
+    if (control && upgrade_shows(s, worker))
+        supervisor_pair_up(control, worker);
 }
 
 static void equip_recorder(struct supervisor *s, struct child *recorder)
@@ -148,6 +149,9 @@ static void handle(struct supervisor *s, struct child *child, const struct link_
     case LINK_RECORD_STOP: stop_recorder(s, m->text); break;
     case LINK_FEED: kept_add(s, m, fds, n_fds); break;
     case LINK_FEED_DROP: kept_drop_one(s, m->a); break;
+    case LINK_UPGRADE: upgrade_begin(s, clock_now_us()); break;
+    case LINK_MOVING: upgrade_moving(s, m, clock_now_us()); break;
+    case LINK_WORKER_EMPTY: upgrade_worker_empty(s, m); break;
     case LINK_COMPOSE: start_job(s, CHILD_COMPOSER, m->text); break;
     default: log_warn("link", "message %u is not understood", m->kind); break;
     }

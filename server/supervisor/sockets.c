@@ -145,6 +145,13 @@ int sockets_media(const struct settings *s, unsigned index, struct media_sockets
     return 0;
 }
 
+void sockets_close(struct media_sockets *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        close(m->fd[i]);
+    m->n = 0;
+}
+
 void sockets_warn_buffers(int buffer_bytes)
 {
     if (buffer_bytes < BUFFER_ENOUGH_BYTES)

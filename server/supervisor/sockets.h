@@ -18,5 +18,8 @@ int sockets_listen(const struct settings *s, int *ret_fds, size_t *ret_tls, size
  * the smallest buffer obtained. */
 int sockets_media(const struct settings *s, unsigned index, struct media_sockets *ret, int *ret_buffer_bytes);
 
+/* Closes them; none are left. */
+void sockets_close(struct media_sockets *m);
+
 /* One line when the kernel's buffers are too small for a burst of key frames to everyone; nothing otherwise. */
 void sockets_warn_buffers(int buffer_bytes);

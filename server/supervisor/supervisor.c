@@ -94,6 +94,8 @@ static void bury(struct supervisor *s, struct child *child, int status, int64_t 
         tell_control(
             s, (struct link_message){.kind = LINK_WORKER_GONE, .a = child->index, .b = generation, .c = (uint32_t)status},
             "");
+        if (child->leaving)
+            upgrade_bury_worker(s, child);
         break;
     case CHILD_RECORDER: recorder_gone(s, child, status); break;
     case CHILD_COMPOSER:
@@ -177,6 +179,10 @@ static void take_signals(struct supervisor *s, int64_t now_us)
     while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             continue; /* reap() runs every turn: signals are merged */
+        if (info.ssi_signo == SIGUSR2) {
+            upgrade_begin(s, now_us);
+            continue;
+        }
         if (info.ssi_signo == SIGHUP) {
             struct child *control = children_find(&s->children, CHILD_CONTROL, 0, "");
             if (control && control->pid > 0)
@@ -244,8 +250,10 @@ int supervisor_run(struct supervisor *s)
     for (;;) {
         int64_t now_us = clock_now_us();
         reap(s, now_us);
-        if (s->phase == RUNNING)
+        if (s->phase == RUNNING) {
+            upgrade_tick(s, now_us);
             start_due(s, now_us);
+        }
         advance_stop(s, now_us);
         if (s->phase != RUNNING && children_running(&s->children) == 0)
             break;

@@ -7,6 +7,7 @@
 #include "supervisor/children.h"
 #include "supervisor/settings.h"
 #include "supervisor/sockets.h"
+#include "supervisor/upgrade.h"
 
 #include <signal.h>
 
@@ -26,7 +27,8 @@ enum stop_phase { RUNNING, STOP_CONTROL, STOP_RECORDERS, STOP_WORKERS, STOP_KILL
 struct supervisor {
     struct settings settings;
     struct children children;
-    struct media_sockets media[SETTINGS_WORKERS_MAX];
+    struct media_sockets media[2 * SETTINGS_WORKERS_MAX]; /* two banks, see upgrade.h */
+    struct upgrade upgrade;
     int listeners[SETTINGS_LISTENERS_MAX];
     size_t n_tls, n_plain;
     struct kept_feed feeds[KEPT_FEEDS_MAX];
@@ -55,6 +57,8 @@ void kept_send_recorder(struct supervisor *s, struct child *recorder);
 void supervisor_receive(struct supervisor *s, struct child *child, int64_t now_us);
 /* Everything that a child must be given after its start. */
 void supervisor_equip(struct supervisor *s, struct child *child);
+/* A new wish link between giaoband and a worker, whichever of them is new. */
+void supervisor_pair_up(struct child *control, struct child *worker);
 
 /* A datagram to the service manager ($NOTIFY_SOCKET), if there is one. */
 void notify_manager(const char *text);

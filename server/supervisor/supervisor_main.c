@@ -106,6 +106,7 @@ static int open_signals(struct supervisor *s)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -177,6 +178,10 @@ int main(int argc, char **argv)
     log_setup("giaoban", s->settings.log_level);
     raise_limits();
     s->children.programs = programs;
+    for (enum child_kind kind = 0; (int)kind < CHILD_KINDS; kind++) {
+        s->children.program[kind][0] = s->children.program[kind][1] = -1;
+        children_open_programs(&s->children, kind, 0);
+    }
     s->children.data = s->settings.data;
     s->children.arguments = argv + 1;
     s->children.first_generation = (uint32_t)(clock_wall_us() / 1000000);

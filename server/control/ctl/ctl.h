@@ -35,6 +35,7 @@ int ctl_link(struct ctl *c, const char *briefing, const char *unit, const char *
 int ctl_first_link(struct ctl *c, char ret_path[560]);
 
 int demo_run(struct ctl *c, int argc, char **argv);
+int upgrade_run(struct ctl *c);
 int selftest_run(int argc, char **argv);
 
 /* The directory that this program is in. */

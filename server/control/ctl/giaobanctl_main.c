@@ -19,6 +19,7 @@ static int usage(FILE *to, int status)
         "  link --briefing ID --unit U --role chair|secretary|technician|delegate|observer [--expires SECONDS]\n"
         "  compose ID mp4|webm             composes that format of a closed briefing\n"
         "  demo                            a demonstration briefing with links for three people and eight simulated rooms\n"
+        "  upgrade                         puts the programs on disk in place of those that run, without ending a call\n"
         "  metrics                         counters as text\n"
         "  selftest                        proves this installation with temporary data; one JSON line\n"
         "DIR is the server's data directory (default: data), URL its plain listener (default: http://127.0.0.1:8080).\n",
@@ -170,6 +171,8 @@ static int run(struct ctl *c, int argc, char **argv)
         return link_command(c, argc - 1, argv + 1);
     if (strcmp(name, "compose") == 0)
         return compose(c, argc - 1, argv + 1);
+    if (strcmp(name, "upgrade") == 0)
+        return upgrade_run(c);
     if (strcmp(name, "demo") == 0)
         return demo_run(c, argc - 1, argv + 1);
     return usage(stderr, 2);
