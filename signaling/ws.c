@@ -17,6 +17,7 @@
 #define DRAIN_S 5         /* a closing socket may take this long for what is queued */
 #define STRIKES_MAX 50    /* refused messages until a peer is closed as abusive; one is forgiven a second */
 #define OVERSIZE_FACTOR 8 /* a message of more than this many times the limit closes at once */
+#define PIECES_MAX 4096   /* so does one that comes in more pieces than this: it costs work without ever being one */
 
 struct ws_text {
     unsigned references;
@@ -39,6 +40,8 @@ struct ws_peer {
 
     char *message; /* being put together from frames */
     size_t message_len;
+    uint64_t coming_bytes; /* of the message, those beyond the limit included */
+    unsigned pieces;
     bool oversized;
     bool known; /* the owner has seen it: it is told of its end */
     struct bucket messages, offers, strikes;
@@ -270,6 +273,16 @@ static void handle_message(struct ws_peer *p)
     request_clear(&r);
 }
 
+/* A socket that breaks the rules ends at once; it is counted as an abusive one. */
+static int end_at_once(struct ws_peer *p, struct lws *wsi, enum lws_close_status status)
+{
+    p->s->counts[COUNT_BAD_MESSAGES]++;
+    p->s->counts[COUNT_ABUSIVE_PEERS]++;
+    log_warn("signaling", "abusive peer closed address=%s status=%d", p->conn->address, (int)status);
+    lws_close_reason(wsi, status, NULL, 0);
+    return -1;
+}
+
 /* Frames of one message; what is beyond the limit is dropped as it comes. Nonzero closes. */
 static int peer_received(struct ws_peer *p, struct lws *wsi, const char *bytes, size_t len)
 {
@@ -277,15 +290,16 @@ static int peer_received(struct ws_peer *p, struct lws *wsi, const char *bytes, 
         return 0;
     if (lws_is_first_fragment(wsi)) {
         p->message_len = 0;
+        p->coming_bytes = p->pieces = 0;
         p->oversized = false;
     }
     size_t limit = p->s->config.max_message_bytes, coming = lws_remaining_packet_payload(wsi);
-    if (lws_frame_is_binary(wsi) || coming > OVERSIZE_FACTOR * limit) {
-        lws_close_reason(
-            wsi, lws_frame_is_binary(wsi) ? LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE : LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL,
-            0);
-        return -1;
-    }
+    p->coming_bytes += len;
+    p->pieces++;
+    if (lws_frame_is_binary(wsi))
+        return end_at_once(p, wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE);
+    if (p->coming_bytes + coming > OVERSIZE_FACTOR * limit || p->pieces > PIECES_MAX)
+        return end_at_once(p, wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE);
     p->oversized |= p->message_len + len > limit;
     char *grown = p->oversized ? p->message : realloc(p->message, p->message_len + len + 1);
     if (!grown && !p->oversized)

@@ -4,6 +4,7 @@
  * non-blocking pipe: a line that doesn't fit is dropped and counted. Thread: any. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -15,6 +16,13 @@ void log_line(enum log_level level, const char *module, const char *format, ...)
 
 /* Lines dropped because the pipe was full. */
 uint64_t log_lost(void);
+
+/* A stranger can make us say the same again and again, but not fill the disk: each module has so many lines of each level at
+ * once and then five a second; the next one says how many were left out. Debugging is not limited. */
+enum { LOG_LINES_AT_ONCE = 1000, LOG_LINE_US = 200 * 1000 };
+
+/* False: not now, counted. Else `ret_left_out` lines were left out before. log_line() asks by itself. */
+bool log_admit(enum log_level level, const char *module, int64_t now_us, uint64_t *ret_left_out);
 
 #define log_error(module, ...) log_line(LOG_LEVEL_ERROR, module, __VA_ARGS__)
 #define log_warn(module, ...) log_line(LOG_LEVEL_WARN, module, __VA_ARGS__)

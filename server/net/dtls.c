@@ -1,5 +1,6 @@
 #include "net/net_priv.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -13,6 +14,7 @@
 enum {
     LINK_MTU = 1100,    /* bytes of a DTLS datagram, below any path's MTU with room for tunnels */
     RECORD_HEADER = 13, /* RFC 6347, 4.1 */
+    EARLY_RECORDS = 8,  /* a client's last flight has one record of the next epoch, repeated after a loss */
     FIRST_TIMEOUT_US = 100000,
     LONGEST_TIMEOUT_US = 3200000,
 };
@@ -246,6 +248,26 @@ void dtls_connect(struct net_transport *t, int64_t now_us)
         advance(t, now_us);
 }
 
+/* Whole records of DTLS 1.0 or 1.2 and nothing else (RFC 6347, 4.1). OpenSSL keeps what belongs to the next epoch until the
+ * handshake is done, a hundred records in buffers of 17 KB each: a few must do. */
+static bool well_formed(struct net_transport *t, const struct packet *p)
+{
+    struct reader r = reader_make(p->bytes, p->len);
+    bool handshake = !t->ssl || !SSL_is_init_finished(t->ssl);
+    while (reader_left(&r)) {
+        uint8_t type = read_u8(&r), version = read_u8(&r);
+        read_u8(&r);
+        uint16_t epoch = read_u16(&r);
+        reader_take(&r, 6);
+        reader_take(&r, read_u16(&r));
+        if (r.failed || type < 20 || type > 63 || version != 0xfe)
+            return false;
+        if (handshake && epoch && t->early_records++ >= EARLY_RECORDS)
+            return false;
+    }
+    return true;
+}
+
 /* Nothing but a ClientHello begins a session: record of type handshake (RFC 6347, 4.1), its message of type 1. */
 static bool is_client_hello(const struct packet *p)
 {
@@ -269,7 +291,13 @@ static bool begin(struct net_transport *t, const struct packet *p, int64_t now_u
 
 void dtls_input(struct net_transport *t, const struct packet *p, int64_t now_us)
 {
-    if (t->state >= NET_FAILED || (!t->ssl && !begin(t, p, now_us)))
+    if (t->state >= NET_FAILED)
+        return;
+    if (!well_formed(t, p)) {
+        net_drop(t->net, NET_DROP_DTLS);
+        return;
+    }
+    if (!t->ssl && !begin(t, p, now_us))
         return;
     /* One datagram at a time: OpenSSL takes what a read returns for a datagram. */
     BIO *in = SSL_get_rbio(t->ssl);

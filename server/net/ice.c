@@ -85,6 +85,15 @@ static void server_input(struct net *n, struct net_socket *s, struct packet *p, 
         stun_charge(n, from, now_us);
         return;
     }
+    /* Whoever knows a password of his own could name somebody else's address as the sender's and take it over. */
+    if (net_path_is_used(v.t, s, from, now_us)) {
+        net_drop(n, NET_DROP_ADDRESS_USED);
+        return;
+    }
+    if (!allowance_take(&v.t->checks, NET_CHECKS_AT_ONCE, NET_CHECK_US, now_us)) {
+        net_drop(n, NET_DROP_CHECK_FLOOD);
+        return;
+    }
     uint8_t *out = send_room(n, STUN_MAX_MESSAGE_SIZE);
     size_t len = STUN_MAX_MESSAGE_SIZE;
     if (status == STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE) {

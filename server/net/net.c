@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <sys/epoll.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -420,6 +421,7 @@ int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t bytes_le
 
 const char *net_drop_str(enum net_drop d)
 {
+    static_assert(NET_DROP_COUNT <= sizeof((struct net_stats *)0)->drops / sizeof(uint64_t), "each reason has its counter");
     static const char *const names[NET_DROP_COUNT] = {
         [NET_DROP_GARBAGE] = "garbage",
         [NET_DROP_STUN] = "stun",
@@ -437,6 +439,8 @@ const char *net_drop_str(enum net_drop d)
         [NET_DROP_STUN_RATE] = "stun_rate",
         [NET_DROP_HALF_OPEN] = "half_open",
         [NET_DROP_HANDSHAKE_QUEUE] = "handshake_queue",
+        [NET_DROP_CHECK_FLOOD] = "check_flood",
+        [NET_DROP_ADDRESS_USED] = "address_used",
     };
     return (unsigned)d < NET_DROP_COUNT ? names[d] : "unknown";
 }

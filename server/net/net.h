@@ -144,6 +144,8 @@ enum net_drop {
     NET_DROP_STUN_RATE,       /* net_limits.stun_source */
     NET_DROP_HALF_OPEN,       /* net_limits.half_open_source */
     NET_DROP_HANDSHAKE_QUEUE, /* more datagrams of a handshake than may wait, of one transport or in all */
+    NET_DROP_CHECK_FLOOD,     /* authenticated checks beyond a transport's allowance */
+    NET_DROP_ADDRESS_USED,    /* an authenticated check from an address where another transport is alive */
     NET_DROP_COUNT,
 };
 

@@ -5,6 +5,8 @@
 
 #include "net/net.h"
 
+#include "base/allowance.h"
+
 #include <netinet/in.h>
 #include <stun/stunagent.h>
 #include <sys/uio.h>
@@ -27,6 +29,9 @@ enum {
     NET_DATAGRAMS = 8,     /* … and of one transport: two flights */
     NET_SOURCES = 4096,    /* what sources are told apart by: their hash; two in one place share a limit */
     NET_CHECKS = 8,        /* connectivity checks without an answer yet, client role */
+    /* Good checks of one transport: a browser with many addresses checks each pair in its first seconds, 50 ms apart. */
+    NET_CHECKS_AT_ONCE = 100,
+    NET_CHECK_US = 20000,
 };
 
 #define NET_CONSENT_US (30 * 1000000LL) /* RFC 7675, 5.1 */
@@ -122,6 +127,7 @@ struct net_transport {
     struct net_path paths[NET_PATHS];
     struct net_path *path; /* where we send; NULL before the first check */
     int64_t checked_us;    /* last valid check, or the beginning */
+    struct allowance checks;
 
     struct net_checker *checker;
     struct net_socket *own_socket;
@@ -129,6 +135,7 @@ struct net_transport {
     struct ssl_st *ssl;
     int64_t dtls_at_us;      /* retransmission; INT64_MAX: none */
     int64_t handshake_by_us; /* INT64_MAX: not checked yet, or done */
+    unsigned early_records;  /* of the next epoch, during the handshake */
     struct packet *datagrams[NET_DATAGRAMS];
     uint8_t first_datagram, n_datagrams;
     struct net_transport *next_waiting;
@@ -215,6 +222,8 @@ struct net_path *net_path_find(struct net *n, const struct net_socket *s, const 
 void net_path_checked(struct net_transport *t, struct net_socket *s, const union net_addr *addr, bool nominated,
                       int64_t now_us);
 void net_paths_clear(struct net_transport *t);
+/* Another transport has lately been checked there, so it is not for `t`. */
+bool net_path_is_used(const struct net_transport *t, const struct net_socket *s, const union net_addr *addr, int64_t now_us);
 
 /* transport.c */
 struct net_transport *net_transport_by_ufrag(struct net *n, const char *ufrag, size_t len);

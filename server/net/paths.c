@@ -73,13 +73,19 @@ static struct net_path *place_for_path(struct net_transport *t)
     return oldest;
 }
 
+bool net_path_is_used(const struct net_transport *t, const struct net_socket *s, const union net_addr *addr, int64_t now_us)
+{
+    const struct net_path *p = net_path_find(t->net, s, addr);
+    return p && p->t != t && p->t->state < NET_FAILED && now_us - p->checked_us <= SILENT_US;
+}
+
 void net_path_checked(struct net_transport *t, struct net_socket *s, const union net_addr *addr, bool nominated,
                       int64_t now_us)
 {
     struct net *n = t->net;
     struct net_path *p = net_path_find(n, s, addr);
     if (p && p->t != t) {
-        /* A NAT gave the address to somebody else, who proved it just now. */
+        /* A NAT gave the address to somebody else, who proved it just now, and the former owner has long been silent. */
         unlink_path(p);
         p = NULL;
     }

@@ -45,6 +45,7 @@ int peer_new(struct sfu *s, const struct peer_config *config, struct peer **ret_
     p->number = config->number;
     p->incarnation = config->incarnation;
     p->ssrc = config->n_slots ? config->slots[0].ssrc : 1;
+    p->repairs_left = PEER_REPAIRS_AT_ONCE;
     memcpy(p->publish, config->publish, sizeof p->publish);
     for (unsigned kind = WISH_MICROPHONE; kind < SFU_KINDS; kind++) {
         add_stream(p, p->publish[kind].ssrc, kind, 0, false);
@@ -157,24 +158,29 @@ static int rid_index(const struct publish_config *c, const char *rid)
     return -1;
 }
 
-/* A new SSRC of that place: the former one is over. */
-static void replace_stream(struct peer *p, unsigned kind, unsigned layer, bool repair, uint32_t ssrc)
+/* A new SSRC of that place: the former one is over. False: not so soon again. */
+static bool replace_stream(struct peer *p, unsigned kind, unsigned layer, bool repair, uint32_t ssrc, int64_t now_us)
 {
     for (size_t i = 0; i < p->n_streams; i++) {
         struct peer_stream *s = &p->streams[i];
         if (s->kind != kind || s->layer != layer || s->repair != repair)
             continue;
+        if (!allowance_take(&p->ssrc_changes, PEER_SSRC_CHANGES_AT_ONCE, PEER_SSRC_CHANGE_US, now_us))
+            return false;
         s->ssrc = ssrc;
         if (!repair && p->sources[kind])
             source_layer_restart(p->sources[kind], layer);
-        return;
+        return true;
     }
     add_stream(p, ssrc, kind, layer, repair);
+    return true;
 }
 
-/* RFC 8843, 9.2 and RFC 8852: which track an unknown SSRC carries. */
-static const struct peer_stream *learn_stream(struct peer *p, const struct rtp_packet *v)
+/* RFC 8843, 9.2 and RFC 8852: which track an unknown SSRC carries. NULL: `ret_why`. */
+static const struct peer_stream *learn_stream(struct peer *p, const struct rtp_packet *v, int64_t now_us,
+                                              enum sfu_drop *ret_why)
 {
+    *ret_why = SFU_DROP_UNKNOWN_SSRC;
     unsigned kind = section_of(p, v);
     if (!kind)
         return NULL;
@@ -189,7 +195,9 @@ static const struct peer_stream *learn_stream(struct peer *p, const struct rtp_p
         if (layer < 0)
             return NULL;
     }
-    replace_stream(p, kind, (unsigned)layer, repair, v->ssrc);
+    *ret_why = SFU_DROP_SSRC_CHANGES;
+    if (!replace_stream(p, kind, (unsigned)layer, repair, v->ssrc, now_us))
+        return NULL;
     return find_stream(p, v->ssrc);
 }
 
@@ -227,11 +235,12 @@ void peer_input_rtp(struct peer *p, struct packet *packet, int64_t now_us)
         stats->drops[SFU_DROP_MALFORMED]++;
         return;
     }
+    enum sfu_drop why;
     const struct peer_stream *stream = find_stream(p, v.ssrc);
     if (!stream)
-        stream = learn_stream(p, &v);
+        stream = learn_stream(p, &v, now_us, &why);
     if (!stream) {
-        stats->drops[SFU_DROP_UNKNOWN_SSRC]++;
+        stats->drops[why]++;
         return;
     }
     const struct publish_config *c = &p->publish[stream->kind];
@@ -346,6 +355,7 @@ static void release(struct peer *p, const struct pacer_packet *item, uint8_t pad
     }
     p->sfu->stats.forwarded_packets++;
     if (!item->repair) {
+        p->repairs_left += p->repairs_left < PEER_REPAIRS_AT_ONCE;
         s->packets++;
         s->octets += (uint32_t)len;
     }

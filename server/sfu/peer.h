@@ -9,6 +9,7 @@
  * Owner: router, or whoever made it before router_attach(). Pure, one thread, times in µs. */
 #pragma once
 
+#include "base/allowance.h"
 #include "bwe/pacer.h"
 #include "rtp/clockmap.h"
 #include "rtp/transport_cc.h"
@@ -23,6 +24,9 @@ enum {
     PEER_TOGETHER_US = 300 * 1000, /* a sender report so near its time goes along with one that is due */
     PEER_SENT_RING = 512,          /* packets whose transport feedback is awaited */
     PEER_RTT_DEFAULT_US = 100 * 1000,
+    PEER_REPAIRS_AT_ONCE = 512,        /* a second of a picture; beyond it no more repairs than packets that are sent */
+    PEER_SSRC_CHANGES_AT_ONCE = 16,    /* every stream of a client that begins anew … */
+    PEER_SSRC_CHANGE_US = 1000 * 1000, /* … and then one a second */
 };
 
 /* A section that the client sends. */
@@ -80,6 +84,7 @@ struct peer {
     struct source *sources[SFU_KINDS];
     struct peer_stream streams[PEER_STREAMS_MAX];
     size_t n_streams;
+    struct allowance ssrc_changes;
     struct publisher_clock clock;
     struct transport_cc_receiver *feedback; /* made with the first numbered packet */
     uint32_t feedback_ssrc;                 /* media SSRC named in it */
@@ -91,6 +96,7 @@ struct peer {
     struct pacer *pacer;
     bool queued; /* in sfu->ready */
     uint16_t transport_seq;
+    uint16_t repairs_left; /* repairs ≤ packets sent + PEER_REPAIRS_AT_ONCE */
     struct peer_sent sent[PEER_SENT_RING];
     struct peer_line line;
     uint64_t rtcp_malformed;

@@ -212,7 +212,7 @@ static void settle_peer(struct router *r, struct peer *p, const struct candidate
             slot_set_height(s, plan.heights[i], now_us);
             continue;
         }
-        s->want_height = plan.heights[i];
+        s->want_height = s->asked_height = plan.heights[i];
         slot_bind(s, plan.sources[i], now_us);
         slot_settle(s);
         slot_silence(s, now_us);

@@ -48,11 +48,14 @@ enum sfu_drop {
     SFU_DROP_UNKNOWN_SSRC, /* no section, rid or payload type claims it */
     SFU_DROP_MUTED,        /* its sender may not send */
     SFU_DROP_DUPLICATE,
-    SFU_DROP_OLD,        /* older than the history reaches */
-    SFU_DROP_PAYLOAD,    /* a codec's descriptor that breaks its format */
-    SFU_DROP_QUEUE_FULL, /* a subscriber's pacer has no room */
-    SFU_DROP_SWITCHED,   /* a late packet of a source that has left the slot */
-    SFU_DROP_SEND,       /* the shell could not send */
+    SFU_DROP_OLD,          /* older than the history reaches */
+    SFU_DROP_PAYLOAD,      /* a codec's descriptor that breaks its format */
+    SFU_DROP_QUEUE_FULL,   /* a subscriber's pacer has no room */
+    SFU_DROP_SWITCHED,     /* a late packet of a source that has left the slot */
+    SFU_DROP_SEND,         /* the shell could not send */
+    SFU_DROP_REPAIRS,      /* a subscriber that wants more packets again than it was sent */
+    SFU_DROP_REQUESTS,     /* a subscriber that wants keyframes too often */
+    SFU_DROP_SSRC_CHANGES, /* a publisher whose tracks change their SSRC too often */
     SFU_DROP_COUNT,
 };
 const char *sfu_drop_str(enum sfu_drop d); /* metric suffix */

@@ -152,10 +152,9 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
 
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us)
 {
-    if (s->want_height == height)
-        return;
-    s->want_height = height;
-    slot_choose(s, now_us);
+    s->asked_height = height;
+    if (s->want_height != height)
+        slot_choose(s, now_us);
 }
 
 /* The packet's layer begins to flow, if it may here. */
@@ -286,9 +285,17 @@ static void replay(struct slot *s, int64_t now_us)
     slot_forward(s, &seen, now_us);
 }
 
+/* Another size costs its publisher a keyframe: a layout that flickers is followed at a measured pace. */
+static void take_height(struct slot *s, int64_t now_us)
+{
+    if (s->asked_height != s->want_height && allowance_take(&s->heights, SLOT_HEIGHTS_AT_ONCE, SLOT_HEIGHT_US, now_us))
+        s->want_height = s->asked_height;
+}
+
 void slot_choose(struct slot *s, int64_t now_us)
 {
     enum { EMPTY_US = 1500 * 1000 };
+    take_height(s, now_us);
     if (!s->source || !slot_is_picture(s))
         return;
     s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
@@ -312,6 +319,10 @@ void slot_resend(struct slot *s, uint16_t seq, int64_t now_us)
 {
     if (!s->source || !can_repair(s))
         return;
+    if (s->peer->repairs_left == 0) {
+        s->peer->sfu->stats.drops[SFU_DROP_REPAIRS]++;
+        return;
+    }
     struct sent_entry *e = sent_take_for_resend(s->sent, seq, now_us, peer_rtt_us(s->peer));
     struct seen seen;
     if (!e || e->source >> 2 != s->source->uid || !source_seen_again(s->source, e->source & 3, e->source_seq, &seen))
@@ -332,12 +343,20 @@ void slot_resend(struct slot *s, uint16_t seq, int64_t now_us)
     if (s->source->codec == RTP_VP8)
         place_vp8(&item, &seen.video.vp8);
     s->peer->sfu->stats.retransmitted_packets++;
+    s->peer->repairs_left--;
     if (!peer_queue(s->peer, false, &item, now_us))
         packet_unref(item.packet);
 }
 
 void slot_keyframe(struct slot *s, int64_t now_us)
 {
-    if (slot_flows(s))
-        source_want_keyframe(s->source, s->layer, now_us);
+    if (!slot_flows(s))
+        return;
+    /* One that is on its way serves again and again. */
+    if (!source_wants_keyframe(s->source, s->layer) &&
+        !allowance_take(&s->requests, SLOT_REQUESTS_AT_ONCE, SLOT_REQUEST_US, now_us)) {
+        s->peer->sfu->stats.drops[SFU_DROP_REQUESTS]++;
+        return;
+    }
+    source_want_keyframe(s->source, s->layer, now_us);
 }

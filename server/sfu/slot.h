@@ -11,6 +11,7 @@
  * Owner: peer. Pure, one thread, times in µs. */
 #pragma once
 
+#include "base/allowance.h"
 #include "rtp/history.h"
 #include "rtp/rewrite.h"
 #include "sfu/sfu.h"
@@ -27,6 +28,14 @@ enum {
     SLOT_SILENCE_FRAMES = 5,
     SLOT_SILENCE_EVERY_US = 20 * 1000, /* a frame's length; they leave with the tick */
     SLOT_SILENT_US = 200 * 1000,       /* a slot that has sent nothing for so long is silent already */
+};
+
+/* What its receiver may make others do: keyframes that it asks for, layers that its layout chooses. */
+enum {
+    SLOT_REQUESTS_AT_ONCE = 5,
+    SLOT_REQUEST_US = 2 * 1000 * 1000,
+    SLOT_HEIGHTS_AT_ONCE = 10,
+    SLOT_HEIGHT_US = 1000 * 1000,
 };
 
 enum slot_role { SLOT_STAGE_SOUND, SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN, SLOT_FURTHER_SOUND, SLOT_TILE };
@@ -50,8 +59,9 @@ struct slot {
     struct peer *peer;
     struct source *source; /* who should be in it; NULL: nobody */
     uint8_t layer, target;
-    bool started; /* `rewrite` has its first numbers */
-    uint16_t want_height;
+    bool started;                       /* `rewrite` has its first numbers */
+    uint16_t want_height, asked_height; /* asked: by the layout, becomes the wanted one as soon as it may */
+    struct allowance requests, heights;
     uint16_t rtx_seq;
     struct rtp_header header, rtx_header; /* templates for the source's codec */
     struct rewrite rewrite;

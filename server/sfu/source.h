@@ -120,6 +120,11 @@ void source_input_mirrored(struct source *s, unsigned layer, struct packet *p, c
 void source_set_open(struct source *s, bool open, int64_t now_us);
 /* Somebody needs a keyframe of `layer`; leaves at once if the limiter allows, else later. */
 void source_want_keyframe(struct source *s, unsigned layer, int64_t now_us);
+/* Somebody does already, and it has not come yet. */
+static inline bool source_wants_keyframe(const struct source *s, unsigned layer)
+{
+    return s->keyframes.wanted >> layer & 1;
+}
 /* Every tick: NACKs, deferred and repeated keyframe requests, expiry, rates, its slots' layers. */
 void source_tick(struct source *s, int64_t now_us);
 

@@ -243,6 +243,37 @@ static void frames_of_one_message_are_put_together(void **state)
     socket_close(&sock);
 }
 
+/* Pieces of a message that never ends, up to `most`; the socket has to end before. */
+static void send_without_end(const char *piece, size_t len, unsigned most)
+{
+    struct pollfd ended = {.events = POLLIN};
+    char *rest = NULL;
+    open_peer();
+    hello();
+    ended.fd = socket_fd(&sock);
+    unsigned sent = 0;
+    for (; sent < most && poll(&ended, 1, 0) == 0; sent++)
+        socket_send_frame(&sock, sent ? 0 : 1, false, piece, len);
+    assert_true(sent < most);
+    int opcode = socket_receive(&sock, &rest);
+    assert_true(opcode == 8 || opcode == -1);
+    free(rest);
+    socket_close(&sock);
+    assert_true(world_wait(&world.closed, 1));
+}
+
+static void a_message_without_end_ends_the_socket(void **state)
+{
+    static char piece[4000];
+    memset(piece, 'x', sizeof piece);
+    send_without_end(piece, sizeof piece, 100000);
+}
+
+static void a_message_of_nothing_but_pieces_ends_the_socket(void **state)
+{
+    send_without_end("", 0, 1000000);
+}
+
 static void binary_frames_end_the_socket(void **state)
 {
     char *text = NULL;
@@ -433,6 +464,8 @@ int main(void)
         plain(an_oversized_message_is_refused_and_a_huge_one_ends_the_socket),
         tls(an_oversized_message_is_refused_and_a_huge_one_ends_the_socket),
         tls(frames_of_one_message_are_put_together),
+        plain(a_message_without_end_ends_the_socket),
+        plain(a_message_of_nothing_but_pieces_ends_the_socket),
         plain(binary_frames_end_the_socket),
         plain(too_many_messages_are_refused_and_then_end_the_socket),
         plain(offers_have_a_stricter_rate),

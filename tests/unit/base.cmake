@@ -1,1 +1,3 @@
 gb_test(test_base LINK base)
+gb_test(test_allowance LINK base)
+gb_test(test_log_limit LINK base)
