@@ -51,6 +51,14 @@ static void take_start(struct loop *l, const struct link_message *m, const int *
     l->heartbeat = (_Atomic uint64_t *)page + m->c;
 }
 
+static void say_broken(uint64_t feed)
+{
+    struct link_message m = {.kind = LINK_FEED_BROKEN, .a = (uint32_t)feed};
+    int err = link_send(LINK_FD, &m, NULL, 0);
+    if (err)
+        log_error("recorder", "feed=%u is broken, and nobody could be told: %s", m.a, err_str(err));
+}
+
 static void take_message(struct loop *l, const struct link_message *m, const int *fds, size_t n)
 {
     int err;
@@ -60,7 +68,10 @@ static void take_message(struct loop *l, const struct link_message *m, const int
         err = n == 2 ? recorder_add_feed(l->recorder, m->a, fds[0], fds[1]) : ERR_INVAL;
         if (err)
             log_error("recorder", "feed=%u refused: %s", m->a, err_str(err));
+        if (err == ERR_MALFORMED)
+            say_broken(m->a);
         break;
+    case LINK_RECORD: recorder_spare(l->recorder, (uint64_t)m->a << 20); break;
     case LINK_RECORD_STOP:
         if (l->intent == GO_ON)
             l->stop_us = clock_now_us();
@@ -100,6 +111,8 @@ static int turn_until_told(struct loop *l)
         int err = recorder_turn(l->recorder, now_us, &more);
         if (err)
             return err;
+        for (uint64_t feed; recorder_take_broken(l->recorder, &feed);)
+            say_broken(feed);
         beat(l);
         if (more)
             continue;
@@ -152,6 +165,10 @@ int link_loop_run(const char *dir)
     }
     link_send(LINK_FD, &(struct link_message){.kind = LINK_READY}, NULL, 0);
     err = turn_until_told(&l);
+    if (err == ERR_TIMEOUT) {
+        log_error("recorder", "dir=%s nothing was acknowledged for 20 s: a successor tries", dir);
+        _exit(1); /* the sync thread may never come back */
+    }
     if (!err)
         err = finish(&l, dir);
     if (err)

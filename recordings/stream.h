@@ -53,6 +53,7 @@ struct stream {
     bool holds; /* `held` could not be written yet: no file could be made for it */
     struct assembled held;
     bool ended;            /* FEED_END: nothing comes for now */
+    bool pausing;          /* FEED_END was read, but stream_pause() could not be done yet: the disk is full */
     uint64_t end_position; /* of that record's end */
     uint64_t gap_serial;   /* the feed's, as of our last packet */
     int64_t active_us;     /* when the last packet came */

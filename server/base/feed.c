@@ -481,6 +481,19 @@ bool feed_broken(const struct feed_reader *r)
     return r->broken;
 }
 
+void feed_writer_state(const struct feed_reader *r, uint64_t *ret_head, bool *ret_drops)
+{
+    const struct feed_head *h = r->map.head;
+    *ret_head = atomic_load_explicit(&h->head, memory_order_acquire);
+    *ret_drops =
+        atomic_load_explicit(&h->dropped, memory_order_relaxed) > atomic_load_explicit(&h->announced, memory_order_relaxed);
+}
+
+uint64_t feed_acknowledged(const struct feed_reader *r)
+{
+    return r->ack;
+}
+
 uint64_t feed_position(const struct feed_reader *r)
 {
     return r->position;

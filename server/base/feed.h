@@ -111,6 +111,10 @@ int feed_read(struct feed_reader *r, struct feed_record *ret_record, uint8_t *bo
 uint64_t feed_birth(const struct feed_reader *r);
 /* feed_read() has found the format broken. */
 bool feed_broken(const struct feed_reader *r);
+/* Where the writer is: byte offset behind its newest record, and whether it has dropped records that no GAP record announces
+ * yet. For telling why something is missing, nothing else: the writer may lie. */
+void feed_writer_state(const struct feed_reader *r, uint64_t *ret_head, bool *ret_drops);
+uint64_t feed_acknowledged(const struct feed_reader *r);
 /* Byte offset behind the last record read: what to hand to feed_ack(). */
 uint64_t feed_position(const struct feed_reader *r);
 /* Everything before `position` is on disk or given up. Frees room for the writer. */

@@ -36,7 +36,8 @@ enum link_kind {
     LINK_KEPT_END = 16,    /* a = how many workers there are to be; a LINK_WORKER for each that runs follows */
 
     /* giaoband → supervisor. */
-    LINK_RECORD = 20,      /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>) */
+    LINK_RECORD = 20, /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>); a = MB of free room on
+                         its disk that it leaves to others. Goes on to the recorder, after each start. */
     LINK_RECORD_STOP = 21, /* the briefing is closed: the recorder drains its feeds, writes the manifest and exits */
     LINK_FEED = 22,    /* keep this feed: a = feed id, b = the worker that writes, text = briefing id. c = 0: give it to the
                           recorder of that briefing (the same message goes on to the recorder, after each start); fds: data,
@@ -44,6 +45,10 @@ enum link_kind {
     LINK_COMPOSE = 23, /* run a composer; text = "<briefing id> <mp4|webm>" */
 
     LINK_FEED_DROP = 24, /* a = feed id: keep it no longer */
+
+    /* giaoban-recorder → supervisor → giaoband: a = feed id; its writer broke the format. The supervisor kills that worker
+     * and gives nobody this feed for writing again; control makes another one. */
+    LINK_FEED_BROKEN = 25,
 
     /* supervisor → giaoban-media. */
     LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =

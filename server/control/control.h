@@ -146,6 +146,7 @@ struct control {
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
+    uint64_t feeds_broken;
     uint64_t events_appended, offers, offers_refused, commits_failed;
 };
 
@@ -232,6 +233,8 @@ void feeds_update(struct control *c);
 void feeds_worker_gone(struct control *c, unsigned worker);
 void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds);
 void feed_ready(struct control *c, unsigned worker, uint32_t id);
+/* Its writer broke the format and is being killed: another feed takes its place. */
+void feed_broke(struct control *c, uint32_t id);
 void feeds_drop_recorder(struct control *c, const char *briefing);
 /* The worker holds nothing of the briefing any more: it ends what it wrote. */
 void feeds_left(struct control *c, const char *briefing, unsigned worker);

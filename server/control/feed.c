@@ -370,6 +370,16 @@ void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds)
     }
 }
 
+void feed_broke(struct control *c, uint32_t id)
+{
+    struct feed *f = feed_find(c, id);
+    if (!f || f->reader != RECORDER)
+        return;
+    log_error("feed", "briefing=%s feed=%u was broken by worker %u", f->briefing, id, f->writer);
+    c->feeds_broken++;
+    feed_free(c, f); /* the supervisor keeps it: what is before the break may not be on disk yet */
+}
+
 void feeds_drop_recorder(struct control *c, const char *briefing)
 {
     for (struct feed *f = c->feeds, *next; f; f = next) {

@@ -72,6 +72,7 @@ static void handle(struct control *c, const struct link_message *m, const int *f
     case LINK_WORKER_GONE: worker_gone(c, m->a, m->b); break;
     case LINK_RECORDER: recording_recorder(c, m); break;
     case LINK_COMPOSED: recording_composed(c, m); break;
+    case LINK_FEED_BROKEN: feed_broke(c, m->a); break;
     case LINK_KEPT_FEED: feeds_kept(c, m, fds, n_fds); break;
     case LINK_KEPT_END:
         c->feeds_known = true;

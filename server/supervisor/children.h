@@ -37,6 +37,7 @@ struct child {
     bool fresh;            /* started by the upgrade under way */
     bool leaving;          /* a worker without a successor: its endpoints move to others */
     bool replaced;         /* asked to make room for its successor: its end is no death */
+    uint32_t spare_mb;     /* of a recorder, see LINK_RECORD */
     int64_t started_us, start_at_us;
     _Atomic uint64_t *beat; /* the heartbeat page, mapped */
     uint64_t beat_seen;

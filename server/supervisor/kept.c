@@ -66,10 +66,23 @@ void kept_drop_one(struct supervisor *s, uint32_t id)
             forget(&s->feeds[i]);
 }
 
+bool kept_break(struct supervisor *s, uint32_t id, const char *briefing, uint32_t *ret_worker)
+{
+    for (size_t i = 0; i < KEPT_FEEDS_MAX; i++) {
+        struct kept_feed *f = &s->feeds[i];
+        if (!f->used || f->id != id || f->mirror || f->broken || strcmp(f->briefing, briefing) != 0)
+            continue;
+        f->broken = true;
+        *ret_worker = f->worker;
+        return true;
+    }
+    return false;
+}
+
 void kept_send_control(struct supervisor *s, struct child *control)
 {
     for (size_t i = 0; i < KEPT_FEEDS_MAX; i++)
-        if (s->feeds[i].used)
+        if (s->feeds[i].used && !s->feeds[i].broken) /* its recorder may still want what is before the break */
             send_feed(control, &s->feeds[i], LINK_KEPT_FEED);
     unsigned workers = 0;
     for (size_t i = 0; i < CHILDREN_MAX; i++) {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,8 +66,14 @@ static void equip_worker(struct supervisor *s, struct child *worker)
         supervisor_pair_up(control, worker);
 }
 
+static void send_spare(struct child *recorder)
+{
+    child_send(recorder, &(struct link_message){.kind = LINK_RECORD, .a = recorder->spare_mb}, NULL, 0);
+}
+
 static void equip_recorder(struct supervisor *s, struct child *recorder)
 {
+    send_spare(recorder);
     kept_send_recorder(s, recorder);
     if (recorder->finishing)
         child_send(recorder, &(struct link_message){.kind = LINK_RECORD_STOP}, NULL, 0);
@@ -97,19 +104,45 @@ static bool id_is_safe(const char *text)
     return len > 0 && len < 64;
 }
 
-static void start_job(struct supervisor *s, enum child_kind kind, const char *job)
+static struct child *start_job(struct supervisor *s, enum child_kind kind, const char *job)
 {
     if (!id_is_safe(job) || s->phase != RUNNING) {
         log_warn("link", "job \"%s\" refused", job);
-        return;
+        return NULL;
     }
     struct child *child = children_find(&s->children, kind, 0, job);
-    if (child) {
+    if (child)
         child->finishing = false;
-        return;
-    }
-    if (!children_add(&s->children, kind, 0, job))
+    else if (!(child = children_add(&s->children, kind, 0, job)))
         log_error("link", "no room for job \"%s\"", job);
+    return child;
+}
+
+static void start_recorder(struct supervisor *s, const struct link_message *m)
+{
+    struct child *recorder = start_job(s, CHILD_RECORDER, m->text);
+    if (!recorder)
+        return;
+    recorder->spare_mb = m->a;
+    if (recorder->pid > 0)
+        send_spare(recorder);
+}
+
+/* Whoever breaks the format of a feed is a worker that something has taken over, or one whose memory is not what it wrote.
+ */
+static void feed_broken(struct supervisor *s, const struct child *recorder, uint32_t feed)
+{
+    uint32_t index;
+    if (!kept_break(s, feed, recorder->job, &index))
+        return;
+    struct child *worker = children_find(&s->children, CHILD_WORKER, index, ""), *control = control_of(s);
+    log_error("link", "feed=%u of worker %u is broken: the worker is killed", feed, index);
+    struct link_message broken = {.kind = LINK_FEED_BROKEN, .a = feed};
+    snprintf(broken.text, sizeof broken.text, "%s", recorder->job);
+    if (control)
+        child_send(control, &broken, NULL, 0);
+    if (worker && worker->pid > 0)
+        kill(worker->pid, SIGKILL);
 }
 
 static void stop_recorder(struct supervisor *s, const char *briefing)
@@ -142,10 +175,12 @@ static void handle(struct supervisor *s, struct child *child, const struct link_
         ready(s, child);
         return;
     }
+    if (child->kind == CHILD_RECORDER && m->kind == LINK_FEED_BROKEN)
+        feed_broken(s, child, m->a);
     if (child->kind != CHILD_CONTROL) /* only giaoband gives orders */
         return;
     switch (m->kind) {
-    case LINK_RECORD: start_job(s, CHILD_RECORDER, m->text); break;
+    case LINK_RECORD: start_recorder(s, m); break;
     case LINK_RECORD_STOP: stop_recorder(s, m->text); break;
     case LINK_FEED: kept_add(s, m, fds, n_fds); break;
     case LINK_FEED_DROP: kept_drop_one(s, m->a); break;

@@ -15,6 +15,7 @@ enum { KEPT_FEEDS_MAX = 1024 };
 
 struct kept_feed {
     bool used;
+    bool broken; /* its writer broke the format */
     uint32_t id, worker;
     char briefing[LINK_TEXT_MAX];
     uint32_t mirror; /* 0: a recorder reads it; otherwise the reading worker + 1 */
@@ -50,6 +51,8 @@ void kept_add(struct supervisor *s, const struct link_message *m, const int *fds
 /* A finished recording's. */
 void kept_drop(struct supervisor *s, const char *briefing);
 void kept_drop_one(struct supervisor *s, uint32_t id);
+/* The recorder of that briefing says that the feed is broken. True, once: *ret_worker wrote it. */
+bool kept_break(struct supervisor *s, uint32_t id, const char *briefing, uint32_t *ret_worker);
 void kept_send_control(struct supervisor *s, struct child *control);
 void kept_send_recorder(struct supervisor *s, struct child *recorder);
 

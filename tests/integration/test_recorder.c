@@ -1,8 +1,8 @@
 /* The recorder program against a feed: nothing lost over kills, the ledger exact, files as promised. */
+#include "recordings_files.h"
 #include "recordings_source.h"
 
 #include "recordings/element.h"
-#include "recordings/segment.h"
 
 #include "base/clock.h"
 #include "base/link.h"
@@ -56,46 +56,6 @@ static int drop(void **state)
     return 0;
 }
 
-static json_t *lines_of(const char *name)
-{
-    char path[300], line[4000];
-    json_t *lines = json_array();
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *in = fopen(path, "re");
-    assert_non_null(in);
-    while (fgets(line, sizeof line, in))
-        assert_int_equal(json_array_append_new(lines, json_loads(line, 0, NULL)), 0);
-    fclose(in);
-    return lines;
-}
-
-/* All segments of a track, in their order, hold exactly these frames at these times. */
-static void assert_track_is(uint32_t track, const struct room_frame *frames, size_t n, int64_t base_us, int64_t step_us)
-{
-    json_t *lines = lines_of("tracks.jsonl"), *line;
-    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    size_t i, at = 0;
-    json_array_foreach(lines, i, line) {
-        if (json_integer_value(json_object_get(line, "track")) != track)
-            continue;
-        struct segment_reader *r;
-        struct segment_frame f;
-        const char *file = json_string_value(json_object_get(line, "file"));
-        assert_int_equal(segment_reader_open(dir_fd, file, json_integer_value(json_object_get(line, "base_us")), &r), 0);
-        while (segment_read(r, &f) == 0) {
-            assert_true(at < n);
-            assert_int_equal(f.len, frames[at].len);
-            assert_memory_equal(f.bytes, frames[at].bytes, f.len);
-            assert_int_equal(f.session_us, base_us + (int64_t)at * step_us);
-            at++;
-        }
-        segment_reader_free(r);
-    }
-    assert_int_equal(at, n);
-    close(dir_fd);
-    json_decref(lines);
-}
-
 static bool acknowledged(void *ctx)
 {
     return feed_backlog(((struct worker *)ctx)->feed) == 0;
@@ -118,10 +78,10 @@ static void stop_and_wait(struct child *c)
 static void assert_all_is_there(const struct worker *w)
 {
     for (int i = 0; i < 2; i++) {
-        assert_track_is(rooms[i].number * 4 + 2, rooms[i].pictures, FRAMES, w->base_us, 40000);
-        assert_track_is(rooms[i].number * 4 + 1, rooms[i].sounds, FRAMES * 2, w->base_us, 20000);
+        assert_track_is(dir, rooms[i].number * 4 + 2, rooms[i].pictures, FRAMES, w->base_us, 40000);
+        assert_track_is(dir, rooms[i].number * 4 + 1, rooms[i].sounds, FRAMES * 2, w->base_us, 20000);
     }
-    json_t *ledger = lines_of("ledger.jsonl");
+    json_t *ledger = lines_of(dir, "ledger.jsonl");
     assert_int_equal(json_array_size(ledger), 0);
     json_decref(ledger);
 }
@@ -211,7 +171,7 @@ static void kills_at_random_lose_nothing_and_repeat_nothing(void **state)
     stop_and_wait(&c);
     assert_int_equal(w.refused, 0);
     assert_all_is_there(&w);
-    json_t *lines = lines_of("tracks.jsonl");
+    json_t *lines = lines_of(dir, "tracks.jsonl");
     assert_true(json_array_size(lines) > 4); /* it was taken up in new segments */
     json_decref(lines);
     assert_manifest_is_right();
@@ -237,7 +197,7 @@ static void losses_are_in_the_ledger_to_the_packet(void **state)
     for (int i = 0; i < 2; i++)
         worker_end(&w, &rooms[i]);
     stop_and_wait(&c);
-    json_t *ledger = lines_of("ledger.jsonl"), *line;
+    json_t *ledger = lines_of(dir, "ledger.jsonl"), *line;
     assert_int_equal(json_array_size(ledger), 2);
     for (int i = 0; i < 2; i++) {
         size_t k;
@@ -282,7 +242,7 @@ static void a_stopped_recorder_loses_the_newest_and_the_ledger_knows(void **stat
         worker_send(&w, &rooms[0], n, false, true);
     worker_end(&w, &rooms[0]);
     stop_and_wait(&c);
-    json_t *ledger = lines_of("ledger.jsonl"), *line = json_array_get(ledger, 0);
+    json_t *ledger = lines_of(dir, "ledger.jsonl"), *line = json_array_get(ledger, 0);
     assert_int_equal(json_array_size(ledger), 1);
     assert_string_equal(json_string_value(json_object_get(line, "reason")), "ring-full");
     assert_int_equal(json_integer_value(json_object_get(line, "missing")), w.refused);
@@ -305,7 +265,7 @@ static void a_pause_is_not_in_the_ledger(void **state)
     for (unsigned n = 100; n < 150; n++)
         worker_send(&w, &rooms[0], n, false, true);
     stop_and_wait(&c);
-    json_t *ledger = lines_of("ledger.jsonl");
+    json_t *ledger = lines_of(dir, "ledger.jsonl");
     assert_int_equal(json_array_size(ledger), 0);
     json_decref(ledger);
     worker_close(&w);
@@ -340,8 +300,8 @@ static void a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_t
     close(c.link);
     c.link = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(child_wait(&c), 0);
-    assert_track_is(30, rooms[0].pictures, 50, w.base_us, 40000);
-    json_t *ledger = lines_of("ledger.jsonl");
+    assert_track_is(dir, 30, rooms[0].pictures, 50, w.base_us, 40000);
+    json_t *ledger = lines_of(dir, "ledger.jsonl");
     assert_string_equal(json_string_value(json_object_get(json_array_get(ledger, 0), "reason")), "feed-broken");
     json_decref(ledger);
     worker_close(&w);
