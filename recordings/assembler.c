@@ -66,8 +66,8 @@ void assembler_free(struct assembler *a)
 
 const char *hole_reason_name(enum hole_reason reason)
 {
-    static const char *const names[] = {"lost",      "gave-up",     "ring-full",  "recorder-down",
-                                        "disk-full", "no-keyframe", "feed-broken"};
+    static const char *const names[] = {"lost",      "gave-up",     "ring-full",   "recorder-down",
+                                        "disk-full", "no-keyframe", "feed-broken", "interrupted"};
     return names[reason];
 }
 

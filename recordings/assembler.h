@@ -30,7 +30,8 @@ enum hole_reason {
     HOLE_RECORDER_DOWN,
     HOLE_DISK_FULL,
     HOLE_NO_KEYFRAME,
-    HOLE_FEED_BROKEN
+    HOLE_FEED_BROKEN,
+    HOLE_INTERRUPTED,
 };
 
 struct assembler_packet {

@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { POLL_MS = 20, PAGE = 4096 };
@@ -151,6 +153,25 @@ static void raise_file_limit(void)
     }
 }
 
+/* A recorder whose supervisor was killed still finishes its files while its successor starts under a new one: two must not
+ * write. The lock is held until we exit. Not forever: without a heartbeat the supervisor gives the next one a try. */
+static int lock_directory(const char *dir)
+{
+    struct pollfd link = {.fd = LINK_FD};
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return ERR_IO;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool told = false;
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (!told)
+            log_info("recorder", "dir=%s another recorder still finishes it", dir);
+        told = true;
+        if (errno != EWOULDBLOCK || (poll(&link, 1, POLL_MS) > 0 && link.revents & POLLHUP))
+            return ERR_CLOSED;
+    }
+    return fd < 0 ? ERR_IO : 0;
+}
+
 int link_loop_run(const char *dir)
 {
     struct loop l = {0};
@@ -158,7 +179,9 @@ int link_loop_run(const char *dir)
     raise_file_limit();
     fcntl(LINK_FD, F_SETFL, fcntl(LINK_FD, F_GETFL) | O_NONBLOCK);
     fcntl(LINK_FD, F_SETFD, FD_CLOEXEC);
-    int err = recorder_open(dir, &l.recorder);
+    int err = lock_directory(dir);
+    if (!err)
+        err = recorder_open(dir, &l.recorder);
     if (err) {
         log_error("recorder", "dir=%s %s: %s", dir, err_str(err), strerror(errno));
         return 1;

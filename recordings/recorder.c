@@ -1,5 +1,6 @@
 #include "recordings/recorder_inside.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -24,6 +25,7 @@ int recorder_open(const char *dir, struct recorder **ret)
         return ERR_NOMEM;
     r->place.tracks.fd = r->place.ledger.fd = -1;
     r->place.dir_fd = -1;
+    r->started_us = clock_now_us();
     int err = mkdir(dir, 0700) < 0 && errno != EEXIST ? ERR_IO : 0;
     if (!err) {
         r->place.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -220,6 +222,8 @@ int recorder_finish(struct recorder *r, int64_t now_us, bool give_up)
 {
     bool held = false;
     int err = drain_streams(r, now_us, give_up, &held);
+    if (!err && give_up)
+        err = recorder_end_lost(r, now_us);
     for (struct stream *s = r->streams; s && !err && give_up && !held; s = s->next)
         err = stream_retire(s, &r->place);
     if (err)

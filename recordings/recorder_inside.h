@@ -1,7 +1,8 @@
-/* The recorder's inside, shared by its four files:
+/* The recorder's inside, shared by its five files:
  *
  *   recorder.c       life, turn, writing, room on the disk     recorder_read.c  feeds → streams
  *   recorder_sync.c  what is on disk: jobs, index, acks        take_up.c        what a predecessor left
+ *   breaks.c         streams whose worker died
  *
  * Thread: the recorder's. */
 #pragma once
@@ -33,6 +34,7 @@ struct recorder {
     struct source *sources;
     struct stream *streams;
     struct sync *sync;
+    int64_t started_us;
     int64_t submitted_us, record_us;   /* last job, last record */
     int64_t synced_us, synced_next_us; /* everything up to here is on disk; will be after the job in hand */
     int64_t progress_us;               /* when something was acknowledged last, or could not be for a known reason */
@@ -62,3 +64,9 @@ void recorder_job_over(struct recorder *r, int result, int64_t now_us);
 
 /* take_up.c: files are cut back to the index, streams begin where it says. ERR_IO, ERR_MALFORMED, ERR_NOMEM. */
 int recorder_take_up(struct recorder *r);
+
+/* breaks.c. The first packet of `s`, of session time `session_us`, has come: streams of the same track and layer before it
+ * have ended, or they broke off, which goes into the ledger. */
+int recorder_end_former(struct recorder *r, const struct stream *s, int64_t session_us, uint64_t position, int64_t now_us);
+/* Streams taken up from the index whose feed is gone for good and that were never heard of again. */
+int recorder_end_lost(struct recorder *r, int64_t now_us);

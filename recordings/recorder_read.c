@@ -92,7 +92,8 @@ static int take_rtp(struct recorder *r, struct source *f, const struct feed_reco
     enum hole_reason gap = s->gap_serial == f->gap_serial ? HOLE_LOST : f->gap;
     s->gap_serial = f->gap_serial;
     s->active_us = now_us;
-    return stream_input(s, rec, body, position, gap, now_us);
+    int err = assembler_next_seq(s->assembler) ? 0 : recorder_end_former(r, s, rec->session_us, position, now_us);
+    return err ? err : stream_input(s, rec, body, position, gap, now_us);
 }
 
 static void take_meta(struct recorder *r, struct source *f, const struct feed_record *rec, const uint8_t *body)

@@ -237,6 +237,7 @@ static int write_frame(struct stream *s, struct stream_place *place, const struc
 
 static int take_one(struct stream *s, struct stream_place *place, const struct assembled *a)
 {
+    s->last_us = a->to_us;
     if (a->kind == ASSEMBLED_FRAME)
         return write_frame(s, place, a);
     if (stream_is_video(s))
@@ -278,23 +279,23 @@ int stream_retire(struct stream *s, struct stream_place *place)
 
 json_t *stream_to_json(const struct stream *s)
 {
-    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track",
+    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track",
                      (json_int_t)s->key.track, "layer", (int)s->key.layer, "incarnation", (json_int_t)s->key.incarnation,
                      "next_seq", (json_int_t)assembler_next_seq(s->assembler), "next_segment", (int)s->next_segment,
                      "decodable", s->decodable, "ended", s->ended, "dark_packets", (json_int_t)s->dark_packets,
-                     "dark_from_seq", (json_int_t)s->dark_from_seq, "dark_from_us", (json_int_t)s->dark_from_us, "endpoint",
-                     s->meta.endpoint, "number", (json_int_t)s->meta.number, "kind", s->meta.kind, "codec",
-                     codec_name(s->meta.codec), "channels", (int)s->meta.channels);
+                     "dark_from_seq", (json_int_t)s->dark_from_seq, "dark_from_us", (json_int_t)s->dark_from_us, "last_us",
+                     (json_int_t)s->last_us, "endpoint", s->meta.endpoint, "number", (json_int_t)s->meta.number, "kind",
+                     s->meta.kind, "codec", codec_name(s->meta.codec), "channels", (int)s->meta.channels);
 }
 
 int stream_from_json(const json_t *o, uint64_t birth, struct stream **ret)
 {
-    json_int_t track, incarnation, next_seq, dark_packets, dark_from_seq, dark_from_us;
+    json_int_t track, incarnation, next_seq, dark_packets, dark_from_seq, dark_from_us, last_us = 0;
     int layer, next_segment, decodable, ended;
-    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I}", "track", &track, "layer", &layer,
+    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s?I}", "track", &track, "layer", &layer,
                     "incarnation", &incarnation, "next_seq", &next_seq, "next_segment", &next_segment, "decodable",
                     &decodable, "ended", &ended, "dark_packets", &dark_packets, "dark_from_seq", &dark_from_seq,
-                    "dark_from_us", &dark_from_us) < 0 ||
+                    "dark_from_us", &dark_from_us, "last_us", &last_us) < 0 ||
         layer < 0 || layer >= STREAM_LAYERS)
         return ERR_MALFORMED;
     struct stream_key key = {
@@ -315,6 +316,7 @@ int stream_from_json(const json_t *o, uint64_t birth, struct stream **ret)
     s->dark_packets = (uint64_t)dark_packets;
     s->dark_from_seq = (uint64_t)dark_from_seq;
     s->dark_from_us = dark_from_us;
+    s->last_us = last_us;
     *ret = s;
     return 0;
 }

@@ -56,6 +56,7 @@ struct stream {
     bool pausing;          /* FEED_END was read, but stream_pause() could not be done yet: the disk is full */
     uint64_t end_position; /* of that record's end */
     uint64_t gap_serial;   /* the feed's, as of our last packet */
+    int64_t last_us;       /* session time of the last frame or hole, 0: none yet */
     int64_t active_us;     /* when the last packet came */
 };
 

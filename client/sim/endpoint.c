@@ -5,6 +5,7 @@
 #include "sim/offer.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct endpoint {
     int64_t connect_at_us, offer_at_us;
     bool microphone, has_floor;
     unsigned stage, rejoins, resumes;
+    int64_t live_us, connected_us; /* since when `live`, since when the transport in use is connected; 0: not yet */
     /* media */
     uint32_t incarnation;
     struct net_transport *transport, *next; /* in use; waiting for its answer */
@@ -218,6 +220,7 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
     net_transport_free(e->transport);
     e->transport = e->next;
     e->next = NULL;
+    e->connected_us = 0;
     e->answer = a;
     memset(e->hostile.seq, 0, sizeof e->hostile.seq);
     receiver_attach(e->receiver, e->transport, &a, now_us);
@@ -227,6 +230,8 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
 
 void endpoint_transport_state(struct endpoint *e, struct net_transport *t, enum net_state state, int64_t now_us)
 {
+    if (t == e->transport && state == NET_CONNECTED)
+        e->connected_us = now_us;
     if (t == e->transport && !e->next &&
         (state == NET_FAILED || state == NET_EXPIRED)) { /* not if a new one is on its way */
         e->rejoins++;
@@ -330,6 +335,7 @@ static void take_hello(struct endpoint *e, const json_t *result, int64_t now_us)
     snprintf(e->secret, sizeof e->secret, "%s", json_string_value(json_object_get(result, "secret")));
     e->number = number_of(result);
     e->live = true;
+    e->live_us = now_us;
     take_state(e, state);
     json_array_foreach(json_object_get(result, "events"), i, event)
         take_event(e, event);
@@ -388,6 +394,7 @@ void endpoint_socket_event(struct endpoint *e, const struct socket_event *event,
         if (e->live)
             e->resumes++;
         e->live = false;
+        e->live_us = 0;
         if (!e->over)
             e->connect_at_us = now_us + (int64_t)(drand48() * BACK_MAX_US);
         return;
@@ -455,9 +462,31 @@ void endpoint_status(const struct endpoint *e, struct endpoint_status *ret)
         ret->sent = *sender_counts(e->sender);
 }
 
-void endpoint_reset_gap(struct endpoint *e)
+static unsigned port_of(const struct sockaddr_storage *a)
 {
-    receiver_reset_gap(e->receiver);
+    return ntohs(a->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)a)->sin6_port
+                                          : ((const struct sockaddr_in *)a)->sin_port);
+}
+
+void endpoint_hearing(const struct endpoint *e, int64_t now_us, struct endpoint_hearing *ret)
+{
+    const struct receiver_counts *c = receiver_counts(e->receiver);
+    bool connected = e->transport && net_transport_state(e->transport) == NET_CONNECTED;
+    *ret = (struct endpoint_hearing){.number = e->number,
+                                     .port = e->transport ? port_of(&e->answer.remote) : 0,
+                                     .rejoins = e->rejoins,
+                                     .resumes = e->resumes,
+                                     .stage_sound = c->stage_sound,
+                                     .lost = receiver_lost(e->receiver),
+                                     .stage_gap_us = receiver_stage_gap_us(e->receiver, now_us),
+                                     .live_us = e->live_us,
+                                     .connected_us = connected ? e->connected_us : 0,
+                                     .heard_us = c->heard_us};
+}
+
+void endpoint_reset_gap(struct endpoint *e, int64_t now_us)
+{
+    receiver_reset_gap(e->receiver, now_us);
 }
 
 void endpoint_ignore_keyframe_requests(struct endpoint *e)

@@ -42,6 +42,16 @@ struct endpoint_status {
     struct receiver_counts received;
 };
 
+/* What it has heard and where it is, as of `now_us`; counts are since its beginning. */
+struct endpoint_hearing {
+    unsigned number, port; /* its own; of the server's media socket: which worker it is on. 0: not yet */
+    unsigned rejoins, resumes;
+    uint64_t stage_sound, lost;    /* packets of stage sound; packets that never came, of all slots */
+    int64_t stage_gap_us;          /* longest between two packets of stage sound since endpoint_reset_gap(); 0: none came */
+    int64_t live_us, connected_us; /* since when past hello, since when its transport is connected; 0: isn't */
+    int64_t heard_us;              /* first stage sound on this transport; 0: none yet */
+};
+
 /* `options` is borrowed for the endpoint's life. NULL: no memory. */
 struct endpoint *endpoint_new(const struct endpoint_options *options, unsigned index, unsigned source, const char *token,
                               int64_t now_us);
@@ -58,6 +68,7 @@ void endpoint_rtcp(struct endpoint *e, const uint8_t *bytes, size_t len, int64_t
 void endpoint_transport_state(struct endpoint *e, struct net_transport *t, enum net_state state, int64_t now_us);
 int64_t endpoint_run(struct endpoint *e, int64_t now_us);
 void endpoint_status(const struct endpoint *e, struct endpoint_status *ret);
-void endpoint_reset_gap(struct endpoint *e);
+void endpoint_hearing(const struct endpoint *e, int64_t now_us, struct endpoint_hearing *ret);
+void endpoint_reset_gap(struct endpoint *e, int64_t now_us);
 /* From now on no keyframe is sent when asked. */
 void endpoint_ignore_keyframe_requests(struct endpoint *e);

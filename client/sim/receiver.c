@@ -22,7 +22,7 @@ struct slot {
     struct seq_extender extender;
     struct receive_stats stats;
     struct nack_generator nack;
-    int64_t last_us, next_pli_us;
+    int64_t next_pli_us;
 };
 
 struct receiver {
@@ -32,6 +32,7 @@ struct receiver {
     int64_t next_feedback_us, next_report_us;
     struct receiver_counts counts;
     uint64_t lost_before; /* of former transports */
+    int64_t gap_from_us;  /* the gap in hand began then: last packet of stage sound, or the reset; 0: none came yet */
     receiver_tap *tap;
     void *tap_ctx;
 };
@@ -54,7 +55,8 @@ static bool is_video(unsigned section)
 void receiver_attach(struct receiver *r, struct net_transport *t, const struct answer *a, int64_t now_us)
 {
     r->transport = t;
-    r->lost_before = r->counts.lost;
+    r->lost_before = receiver_lost(r);
+    r->counts.heard_us = 0;
     memset(r->slots, 0, sizeof r->slots);
     for (unsigned i = OFFER_STAGE_SOUND; i < OFFER_SECTIONS; i++) {
         struct slot *s = &r->slots[i];
@@ -87,11 +89,14 @@ static struct slot *slot_of(struct receiver *r, uint32_t ssrc, bool *ret_rtx)
     return NULL;
 }
 
-static void note_gap(struct receiver *r, struct slot *s, int64_t arrival_us)
+/* Over changes of transport too: what is heard is what counts. */
+static void note_stage_sound(struct receiver *r, int64_t arrival_us)
 {
-    if (s == &r->slots[OFFER_STAGE_SOUND] && s->last_us && arrival_us - s->last_us > r->counts.longest_stage_gap_us)
-        r->counts.longest_stage_gap_us = arrival_us - s->last_us;
-    s->last_us = arrival_us;
+    r->counts.longest_stage_gap_us = receiver_stage_gap_us(r, arrival_us);
+    r->counts.stage_sound++;
+    if (!r->counts.heard_us)
+        r->counts.heard_us = arrival_us;
+    r->gap_from_us = arrival_us;
 }
 
 static void tap(struct receiver *r, const struct rtp_packet *p, bool video, int64_t arrival_us)
@@ -122,7 +127,8 @@ void receiver_packet(struct receiver *r, struct packet *packet, int64_t now_us)
     int64_t ext = seq_extend(&s->extender, p.seq);
     if (!rtx) {
         receive_stats_packet(&s->stats, ext, p.ts, p.payload_len, packet->arrival_us);
-        note_gap(r, s, packet->arrival_us);
+        if (s == &r->slots[OFFER_STAGE_SOUND])
+            note_stage_sound(r, packet->arrival_us);
         tap(r, &p, s->video, packet->arrival_us);
     }
     if (s->video) {
@@ -175,15 +181,12 @@ static void send_reports(struct receiver *r, int64_t now_us)
     struct rtcp_report reports[RTCP_REPORTS_MAX];
     uint8_t bytes[1100];
     size_t n = 0;
-    uint64_t lost = 0;
     for (unsigned i = OFFER_STAGE_SOUND; i < OFFER_SECTIONS; i++) {
         struct slot *s = &r->slots[i];
-        if (receive_stats_report(&s->stats, s->ssrc, now_us, &reports[n]))
-            continue;
-        lost += reports[n].lost > 0 ? (uint64_t)reports[n].lost : 0;
-        n++;
+        if (receive_stats_report(&s->stats, s->ssrc, now_us, &reports[n]) == 0)
+            n++;
     }
-    r->counts.lost = r->lost_before + lost;
+    r->counts.lost = receiver_lost(r);
     struct writer w = writer_make(bytes, sizeof bytes);
     rtcp_write_rr(&w, OUR_SSRC, reports, n);
     rtcp_write_cname(&w, OUR_SSRC, "sim");
@@ -230,7 +233,22 @@ const struct receiver_counts *receiver_counts(const struct receiver *r)
     return &r->counts;
 }
 
-void receiver_reset_gap(struct receiver *r)
+uint64_t receiver_lost(const struct receiver *r)
+{
+    uint64_t lost = r->lost_before;
+    for (unsigned i = OFFER_STAGE_SOUND; i < OFFER_SECTIONS; i++)
+        lost += receive_stats_lost(&r->slots[i].stats);
+    return lost;
+}
+
+int64_t receiver_stage_gap_us(const struct receiver *r, int64_t now_us)
+{
+    int64_t open_us = r->gap_from_us ? now_us - r->gap_from_us : 0;
+    return open_us > r->counts.longest_stage_gap_us ? open_us : r->counts.longest_stage_gap_us;
+}
+
+void receiver_reset_gap(struct receiver *r, int64_t now_us)
 {
     r->counts.longest_stage_gap_us = 0;
+    r->gap_from_us = r->gap_from_us ? now_us : 0;
 }

@@ -12,7 +12,9 @@ struct receiver;
 
 struct receiver_counts {
     uint64_t packets, lost, repaired, duplicates, nacks, plis;
-    int64_t longest_stage_gap_us; /* between two packets of the stage sound, since the last reset */
+    uint64_t stage_sound;         /* packets of it */
+    int64_t longest_stage_gap_us; /* between arrivals of two of them, since the last reset */
+    int64_t heard_us;             /* arrival of the first one on this transport, 0: none yet */
 };
 
 /* Called for every received RTP packet with its payload behind the VP8 descriptor. */
@@ -27,4 +29,8 @@ struct rtcp_block;
 void receiver_report(struct receiver *r, const struct rtcp_block *b, int64_t now_us); /* a sender report about a slot */
 int64_t receiver_run(struct receiver *r, int64_t now_us);
 const struct receiver_counts *receiver_counts(const struct receiver *r);
-void receiver_reset_gap(struct receiver *r);
+/* As of now, on all transports so far; counts.lost is as of the last report. */
+uint64_t receiver_lost(const struct receiver *r);
+/* The longest gap, the one in hand included: sound that stopped for good is no short gap. */
+int64_t receiver_stage_gap_us(const struct receiver *r, int64_t now_us);
+void receiver_reset_gap(struct receiver *r, int64_t now_us);

@@ -2,12 +2,14 @@
 
 #include "sim/endpoint.h"
 #include "sim/latency.h"
+#include "sim/window.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { STATUS_US = 1000000, START_STEP_US = 15000, BENCH_WARM_US = 4000000, LOOK_US = 10000, LEAVE_US = 500000 };
 
@@ -24,6 +27,8 @@ struct sim {
     struct net *net;
     struct sockets *sockets;
     struct latency *latency;
+    struct window *window; /* NULL: none asked for */
+    char line[64];         /* of standard input, so far */
     struct endpoint **endpoints;
     unsigned n, started;
     int64_t start_us, end_us, next_start_us, next_status_us, start_step_us;
@@ -34,7 +39,7 @@ struct sim {
 struct arguments {
     const char *server, *links, *ca;
     const char *cache_dir;
-    bool insecure, bench, latency, at_once;
+    bool insecure, bench, latency, at_once, windows;
     unsigned source;
     double duration;
 };
@@ -71,6 +76,7 @@ static const char usage[] =
     "  --ignore-mute     goes on sending sound whatever the server says\n"
     "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
     "  --ipv6            take the IPv6 candidate\n"
+    "  --windows         lines `begin` and `end` on standard input: what was heard in between\n"
     "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
     "  --latency         from each endpoint to all others here, and the longest gap of the stage's sound, in\n"
     "                    every line; SIGUSR2: both are measured anew\n"
@@ -94,6 +100,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         IGNORE_MUTE,
         HOSTILE,
         IPV6,
+        WINDOWS,
         BENCH,
         LATENCY,
         AT_ONCE,
@@ -115,6 +122,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         {"ignore-mute", 0, 0, IGNORE_MUTE},
         {"hostile", 1, 0, HOSTILE},
         {"ipv6", 0, 0, IPV6},
+        {"windows", 0, 0, WINDOWS},
         {"bench", 0, 0, BENCH},
         {"latency", 0, 0, LATENCY},
         {"at-once", 0, 0, AT_ONCE},
@@ -145,6 +153,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
                 return ERR_INVAL;
             break;
         case IPV6: o->family = AF_INET6; break;
+        case WINDOWS: a->windows = true; break;
         case BENCH: a->bench = true; break;
         case VIEW: o->publishes = o->video = false; break;
         case LATENCY: a->latency = true; break;
@@ -223,6 +232,44 @@ static void on_sockets(void *ctx, uint32_t events, int64_t now_us)
         endpoint_socket_event(s->endpoints[e.endpoint], &e, now_us);
         free(e.text);
     }
+}
+
+static void take_input(struct sim *s, char c, int64_t now_us)
+{
+    size_t len = strlen(s->line);
+    if (c != '\n') {
+        if (len + 1 < sizeof s->line)
+            s->line[len] = c;
+        return;
+    }
+    char *text = window_line(s->window, s->line, now_us);
+    memset(s->line, 0, sizeof s->line);
+    if (text) {
+        puts(text);
+        fflush(stdout);
+    }
+    free(text);
+}
+
+static void on_input(void *ctx, uint32_t events, int64_t now_us)
+{
+    struct sim *s = ctx;
+    char bytes[256];
+    ssize_t n;
+    while ((n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            take_input(s, bytes[i], now_us);
+    if (n == 0) /* nobody is there any more */
+        net_unwatch(s->net, STDIN_FILENO);
+}
+
+static int watch_input(struct sim *s)
+{
+    s->window = window_new(s->endpoints, s->n);
+    if (!s->window)
+        return ERR_NOMEM;
+    fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
+    return net_watch(s->net, STDIN_FILENO, EPOLLIN, on_input, s);
 }
 
 static json_t *totals(const struct sim *s, int64_t now_us)
@@ -317,11 +364,12 @@ static int64_t on_turn(void *ctx, int64_t now_us)
 
 static void begin_anew(struct sim *s)
 {
+    int64_t now_us = clock_now_us();
     measure_anew = 0;
     if (s->latency)
         latency_reset(s->latency);
     for (unsigned i = 0; i < s->n; i++)
-        endpoint_reset_gap(s->endpoints[i]);
+        endpoint_reset_gap(s->endpoints[i], now_us);
 }
 
 static bool all_in(const struct sim *s)
@@ -382,6 +430,7 @@ static void close_all(struct sim *s)
     net_free(s->net);
     sockets_free(s->sockets);
     latency_free(s->latency);
+    window_free(s->window);
 }
 
 int main(int argc, char **argv)
@@ -430,6 +479,8 @@ int main(int argc, char **argv)
     s.publisher.sockets = s.viewer.sockets = s.sockets;
     if (!err)
         err = net_watch(s.net, sockets_fd(s.sockets), EPOLLIN, on_sockets, &s);
+    if (!err && a.windows)
+        err = watch_input(&s);
     while (!err && !stopped && clock_now_us() < s.end_us) {
         err = net_run_once(s.net, s.next_status_us);
         watch_joins(&s, clock_now_us());

@@ -45,6 +45,7 @@ struct seat {
     uint8_t worker;       /* WISH_UNPLACED before its first offer */
     bool connected;       /* the worker says: DTLS is up */
     bool layout_known;    /* its client's, not a worker's memory of it */
+    bool expected;        /* connected before our own restart; not yet known where */
     uint32_t incarnation;
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
     unsigned loss_permille, bps;
@@ -140,8 +141,9 @@ struct control {
     struct feed_maker *maker;
     struct aside *aside; /* aside.h */
     uint32_t next_feed;
-    bool feeds_known;      /* LINK_KEPT_END has come */
-    int64_t hold_until_us; /* see wishes_held(); 0: over */
+    bool feeds_known;        /* LINK_KEPT_END has come */
+    int64_t hold_until_us;   /* see wishes_held(); 0: over */
+    int64_t expect_until_us; /* see workers_known() */
     struct recording *recordings;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
@@ -208,6 +210,8 @@ bool worker_awaited(const struct control *c);                /* one that stays h
 uint32_t worker_generation(const struct control *c, unsigned index);
 /* A wish made after our own restart, before every worker has said what sits on it, would tear down what the others carry. */
 bool wishes_held(struct control *c);
+/* Every worker has said who sits on it since our own start, or has had its time for it. */
+bool workers_known(const struct control *c);
 unsigned worker_load(const struct control *c, unsigned index); /* endpoints placed there */
 /* Queues a message (taken over) with copies of the descriptors. Bounded: when full, the link starts over with full wishes.
  */

@@ -264,11 +264,26 @@ void entry_closed(struct control *c, struct ws_peer *peer)
     free(v);
 }
 
+/* Connected before our restart, and on no worker now: its worker died while we were away. */
+static void call_back(struct control *c, struct seat *seat)
+{
+    if (!seat->peer && seat->worker == WISH_UNPLACED)
+        return;
+    if (seat->worker != WISH_UNPLACED) {
+        seat->expected = false;
+    } else if (workers_known(c)) {
+        seat->expected = false;
+        peer_notice(seat->peer, "rejoin", json_pack("{s:s}", "reason", "worker-gone"));
+    }
+}
+
 void entries_tick(struct control *c, int64_t now_us)
 {
     for (struct meeting *m = c->meetings; m; m = m->next) {
         for (uint32_t n = 1; n < SEATS_MAX; n++) {
             struct seat *seat = &m->seats[n];
+            if (seat->expected)
+                call_back(c, seat);
             if (!seat->absent_us || now_us - seat->absent_us < ABSENCE_US)
                 continue;
             struct briefing_command lost = {.kind = COMMAND_LOST, .role = ROLE_ADMINISTRATOR, .endpoint = n};

@@ -121,7 +121,8 @@ static void expect_back(struct meeting *m, int64_t now_us)
     for (size_t i = 0; i < n; i++)
         if (all[i].connected) {
             m->seats[all[i].number].absent_us = now_us;
-            m->control->hold_until_us = now_us + HOLD_US;
+            m->seats[all[i].number].expected = true;
+            m->control->hold_until_us = m->control->expect_until_us = now_us + HOLD_US;
         }
 }
 
@@ -260,6 +261,7 @@ static void after_event(struct meeting *m, const struct briefing_event *e)
     if ((e->kind == EVENT_LEFT || e->kind == EVENT_REMOVED) && seat) {
         seat_unplace(m, e->number);
         seat->absent_us = 0;
+        seat->expected = false;
     }
     if (e->kind == EVENT_CLOSED) {
         m->closed_us = clock_now_us();

@@ -88,6 +88,11 @@ bool wishes_held(struct control *c)
     return c->hold_until_us != 0;
 }
 
+bool workers_known(const struct control *c)
+{
+    return clock_now_us() >= c->expect_until_us || (c->feeds_known && all_greeted(c));
+}
+
 unsigned worker_load(const struct control *c, unsigned index)
 {
     unsigned n = 0;

@@ -81,6 +81,11 @@ int receive_stats_report(struct receive_stats *s, uint32_t ssrc, int64_t now_us,
     return 0;
 }
 
+uint64_t receive_stats_lost(const struct receive_stats *s)
+{
+    return s->started && expected(s) > (int64_t)s->received ? (uint64_t)(expected(s) - (int64_t)s->received) : 0;
+}
+
 uint32_t receive_stats_loss_permille(const struct receive_stats *s)
 {
     if (!s->started || (int64_t)s->received >= expected(s))

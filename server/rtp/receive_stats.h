@@ -27,3 +27,4 @@ void receive_stats_sender_report(struct receive_stats *s, uint64_t ntp, int64_t 
 int receive_stats_report(struct receive_stats *s, uint32_t ssrc, int64_t now_us, struct rtcp_report *ret);
 /* Loss since the stream began, in 1/1000. */
 uint32_t receive_stats_loss_permille(const struct receive_stats *s);
+uint64_t receive_stats_lost(const struct receive_stats *s); /* expected, not received; 0 when copies made up for it */

@@ -107,9 +107,9 @@ static void become(struct children *c, const struct child *child, int link, char
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
-    /* A recorder outlives us for the seconds it needs to finish its files; the others would hold ports that a new
-     * supervisor wants. */
-    if (child->kind == CHILD_CONTROL || child->kind == CHILD_WORKER)
+    /* A recorder outlives us for the seconds it needs to finish its files; others would hold ports that a new supervisor
+     * wants, or write the programme that its composer writes. */
+    if (child->kind != CHILD_RECORDER)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (child->kind == CHILD_COMPOSER && nice(10) < 0) {
         /* then it composes at full priority */

@@ -131,17 +131,21 @@ export class Server {
         return { id, link: async (unit, role = 'delegate') => (await this.ctl('link', '--briefing', id, '--unit', unit, '--role', role)).split(/\s+/).pop() };
     }
 
-    /** Simulated rooms, one for each link; `status()` is the newest status line. */
+    /** Simulated rooms, one for each link; `status()` is the newest status line. With `--windows`, `windows` are those that ended. */
     async rooms(links, ...extra) {
         const file = join(this.data, `links-${this.sims.length}.txt`);
         writeFileSync(file, `${links.join('\n')}\n`);
-        const child = spawn(join(bin, 'giaoban-sim'), ['--server', this.plain, '--links', file, ...extra], { stdio: ['ignore', 'pipe', 'pipe'] });
-        const sim = { child, lines: [], log: '', status: () => sim.lines.at(-1) };
+        const child = spawn(join(bin, 'giaoban-sim'), ['--server', this.plain, '--links', file, ...extra], { stdio: ['pipe', 'pipe', 'pipe'] });
+        const sim = { child, lines: [], windows: [], log: '', status: () => sim.lines.at(-1) };
         let rest = '';
         child.stdout.on('data', (bytes) => {
             const parts = (rest + bytes).split('\n');
             rest = parts.pop();
-            for (const part of parts) if (part.startsWith('{')) sim.lines.push(JSON.parse(part));
+            for (const part of parts.filter((p) => p.startsWith('{'))) {
+                const line = JSON.parse(part);
+                if (line.window) sim.windows.push(line.window);
+                else sim.lines.push(line);
+            }
         });
         child.stderr.on('data', (bytes) => {
             sim.log += bytes;

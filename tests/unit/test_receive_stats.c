@@ -70,6 +70,21 @@ static void report_carries_the_last_sender_report(void **state)
     assert_int_equal(report.dlsr, 32768);
 }
 
+static void loss_is_what_is_missing_now_and_never_negative(void **state)
+{
+    struct receive_stats s;
+    receive_stats_init(&s, 48000);
+    assert_int_equal(receive_stats_lost(&s), 0);
+    receive_stats_packet(&s, 0x10000, 0, 100, 0);
+    receive_stats_packet(&s, 0x10004, 0, 100, 0);
+    assert_int_equal(receive_stats_lost(&s), 3);
+    receive_stats_packet(&s, 0x10002, 0, 100, 0);
+    assert_int_equal(receive_stats_lost(&s), 2);
+    for (int i = 0; i < 5; i++) /* copies */
+        receive_stats_packet(&s, 0x10002, 0, 100, 0);
+    assert_int_equal(receive_stats_lost(&s), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +92,7 @@ int main(void)
         cmocka_unit_test(duplicates_may_make_the_loss_negative_but_no_fraction),
         cmocka_unit_test(jitter_follows_the_arrival_and_not_the_burst_of_a_frame),
         cmocka_unit_test(report_carries_the_last_sender_report),
+        cmocka_unit_test(loss_is_what_is_missing_now_and_never_negative),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

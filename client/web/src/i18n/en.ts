@@ -331,6 +331,7 @@ export const en: Words = {
             'recorder-down': 'the recorder was down',
             'disk-full': 'the disk was full',
             'feed-broken': 'the feed to the recorder broke',
+            interrupted: 'the server stopped abruptly',
         },
         kinds: { microphone: 'sound', camera: 'picture', screen: 'shared screen' },
         gapLine: (seconds) => `${seconds} s missing`,

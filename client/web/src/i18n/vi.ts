@@ -335,6 +335,7 @@ export const vi = {
             'recorder-down': 'bộ ghi ngừng',
             'disk-full': 'đĩa đầy',
             'feed-broken': 'đường dẫn đến bộ ghi bị ngắt',
+            interrupted: 'máy chủ ngừng đột ngột',
         },
         kinds: { microphone: 'tiếng', camera: 'hình', screen: 'trình chiếu' },
         gapLine: (seconds: string) => `thiếu ${seconds} giây`,
