@@ -1,6 +1,7 @@
 /* The store's inside: jobs that run on its thread, tables in memory that belong to the caller's. */
 #pragma once
 
+#include "store/reserve.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -15,12 +16,15 @@ struct job_ops {
     int (*read)(struct sql *q, struct job *j);              /* store's thread, behind the commit; or NULL */
     void (*after)(struct store *s, struct job *j, int err); /* caller's thread, before `done`; or NULL */
     void (*free)(struct job *j);                            /* frees what the job owns and the job */
+    /* Caller's thread, before all `after`s, of failed writes alone, the last one first: memory goes back to what it showed
+     * before. Or NULL. */
+    void (*undo)(struct store *s, struct job *j);
 };
 
 /* First member of every kind of job. */
 struct job {
     const struct job_ops *ops;
-    struct job *next;
+    struct job *next, *failed;
     int err;
     store_done done;
     void *ctx;
@@ -35,6 +39,8 @@ struct store {
     uint64_t epoch;
     struct sql caller; /* [start] reads, on the caller's thread */
     struct sql disk;   /* the thread's */
+    struct reserve reserve;
+    _Atomic uint64_t writes_failed;
     pthread_t thread;
     bool started;
     int event_fd;
@@ -51,7 +57,6 @@ struct store {
     struct store_unit *units;
     size_t n_units;
     void *briefings, *secrets, *accounts, *sessions, *tokens, *recordings;
-    size_t n_accounts;
 };
 
 /* Queues a job; it is owned by the store from here on. */
@@ -59,6 +64,18 @@ void store_queue(struct store *s, struct job *j, store_done done, void *ctx);
 
 /* A write of one statement; the values are copied. ERR_NOMEM: not queued. */
 int store_write(struct store *s, enum statement which, const struct sql_value *values, size_t n, store_done done, void *ctx);
+
+/* The same for one that memory shows already: item `after` in `tree` (whole structs of `size` bytes without pointers), which
+ * was `before` (NULL: not there). If the write fails, memory shows `before` again, unless something newer is there. Both are
+ * copied. */
+struct shown {
+    void **tree;
+    int (*compare)(const void *, const void *);
+    size_t size;
+    const void *before, *after;
+};
+int store_write_shown(struct store *s, enum statement which, const struct sql_value *values, size_t n,
+                      const struct shown *shown, store_done done, void *ctx);
 
 /* Loads one table each; called by store_open() on the caller's connection. */
 int store_load_briefings(struct store *s);

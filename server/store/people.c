@@ -30,20 +30,22 @@ static struct store_account *account(struct store *s, const char *login)
     return tree_find(&s->accounts, &key, compare_account);
 }
 
-static int write_account(struct store *s, const struct store_account *a, store_done done, void *ctx)
+/* `before` NULL: it is new. */
+static int write_account(struct store *s, const struct store_account *a, const struct store_account *before, store_done done,
+                         void *ctx)
 {
-    return store_write(s, SQL_ACCOUNT_PUT,
-                       (struct sql_value[]){V_TEXT(a->login), V_TEXT(a->name), V_TEXT(a->unit), V_TEXT(role_name(a->role)),
-                                            V_TEXT(a->hash), V_INT(a->failures), V_INT(a->locked_until_ms)},
-                       7, done, ctx);
+    const struct shown shown = {&s->accounts, compare_account, sizeof(*a), before, a};
+    return store_write_shown(s, SQL_ACCOUNT_PUT,
+                             (struct sql_value[]){V_TEXT(a->login), V_TEXT(a->name), V_TEXT(a->unit),
+                                                  V_TEXT(role_name(a->role)), V_TEXT(a->hash), V_INT(a->failures),
+                                                  V_INT(a->locked_until_ms)},
+                             7, &shown, done, ctx);
 }
 
 static int keep_account(struct store *s, const struct store_account *a)
 {
     struct store_account *copy = copy_of(a, sizeof(*a));
-    int err = copy ? tree_put(&s->accounts, copy, compare_account) : ERR_NOMEM;
-    s->n_accounts += !err;
-    return err;
+    return copy ? tree_put(&s->accounts, copy, compare_account) : ERR_NOMEM;
 }
 
 static int load_account(void *ctx, sqlite3_stmt *row)
@@ -71,7 +73,7 @@ int store_account_add(struct store *s, const struct store_account *a, store_done
     if (account(s, a->login))
         return ERR_EXISTS;
     int err = keep_account(s, a);
-    return err ? err : write_account(s, a, done, ctx);
+    return err ? err : write_account(s, a, NULL, done, ctx);
 }
 
 int store_account_find(struct store *s, const char *login, struct store_account *ret_account)
@@ -90,8 +92,9 @@ int store_account_set_hash(struct store *s, const char *login, const char *hash,
         return ERR_NOTFOUND;
     if (strlen(hash) >= sizeof(a->hash))
         return ERR_RANGE;
+    const struct store_account before = *a;
     memcpy(a->hash, hash, strlen(hash) + 1);
-    return write_account(s, a, done, ctx);
+    return write_account(s, a, &before, done, ctx);
 }
 
 int store_account_unlock(struct store *s, const char *login, store_done done, void *ctx)
@@ -99,9 +102,10 @@ int store_account_unlock(struct store *s, const char *login, store_done done, vo
     struct store_account *a = account(s, login);
     if (!a)
         return ERR_NOTFOUND;
+    const struct store_account before = *a;
     a->failures = 0;
     a->locked_until_ms = 0;
-    return write_account(s, a, done, ctx);
+    return write_account(s, a, &before, done, ctx);
 }
 
 bool store_account_locked(const struct store_account *a, int64_t now_ms)
@@ -119,7 +123,7 @@ int store_login_failed(struct store *s, const char *login, int64_t now_ms, bool 
         a->locked_until_ms = now_ms + STORE_LOCK_MS;
     }
     *ret_locked = store_account_locked(a, now_ms);
-    return write_account(s, a, NULL, NULL);
+    return write_account(s, a, a, NULL, NULL); /* a failure counts, whatever becomes of the write */
 }
 
 int store_login_succeeded(struct store *s, const char *login)
@@ -132,9 +136,16 @@ int store_login_succeeded(struct store *s, const char *login)
     return store_account_unlock(s, login, NULL, NULL);
 }
 
+static void count_account(const void *node, VISIT visit, void *ctx)
+{
+    *(size_t *)ctx += visit == postorder || visit == leaf;
+}
+
 size_t store_accounts(const struct store *s)
 {
-    return s->n_accounts;
+    size_t n = 0;
+    twalk_r(s->accounts, count_account, &n);
+    return n;
 }
 
 /* ---- sessions ---- */
@@ -169,14 +180,19 @@ int store_session_put(struct store *s, const struct store_session *x, store_done
 {
     if (x->who.loopback_admin)
         return ERR_INVAL; /* a bearer token is no session */
+    struct store_session before, *there = tree_find(&s->sessions, x, compare_session);
+    if (there)
+        before = *there;
     int err = keep_session(s, x);
     if (err)
         return err;
-    return store_write(s, SQL_SESSION_PUT,
-                       (struct sql_value[]){V_BLOB(x->hash, sizeof(x->hash)), V_TEXT(x->who.login), V_TEXT(x->who.name),
-                                            V_TEXT(x->who.unit), V_TEXT(x->who.briefing), V_TEXT(x->who.link),
-                                            V_TEXT(role_name(x->who.role)), V_INT(x->made_ms), V_INT(x->expires_ms)},
-                       9, done, ctx);
+    const struct shown shown = {&s->sessions, compare_session, sizeof(*x), there ? &before : NULL, x};
+    return store_write_shown(s, SQL_SESSION_PUT,
+                             (struct sql_value[]){V_BLOB(x->hash, sizeof(x->hash)), V_TEXT(x->who.login),
+                                                  V_TEXT(x->who.name), V_TEXT(x->who.unit), V_TEXT(x->who.briefing),
+                                                  V_TEXT(x->who.link), V_TEXT(role_name(x->who.role)), V_INT(x->made_ms),
+                                                  V_INT(x->expires_ms)},
+                             9, &shown, done, ctx);
 }
 
 int store_session_find(struct store *s, const uint8_t hash[STORE_HASH_BYTES], int64_t now_ms,
@@ -381,12 +397,16 @@ int store_secret_put(struct store *s, const char *briefing, const char *endpoint
     if (!secret_key(briefing, endpoint, &x))
         return ERR_INVAL;
     memcpy(x.hash, hash, STORE_HASH_BYTES);
+    struct secret before, *there = tree_find(&s->secrets, &x, compare_secret);
+    if (there)
+        before = *there;
     int err = keep_secret(s, &x);
     if (err)
         return err;
-    return store_write(s, SQL_SECRET_PUT,
-                       (struct sql_value[]){V_TEXT(briefing), V_TEXT(endpoint), V_BLOB(hash, STORE_HASH_BYTES)}, 3, done,
-                       ctx);
+    const struct shown shown = {&s->secrets, compare_secret, sizeof(x), there ? &before : NULL, &x};
+    return store_write_shown(s, SQL_SECRET_PUT,
+                             (struct sql_value[]){V_TEXT(briefing), V_TEXT(endpoint), V_BLOB(hash, STORE_HASH_BYTES)}, 3,
+                             &shown, done, ctx);
 }
 
 int store_secret_get(struct store *s, const char *briefing, const char *endpoint, uint8_t ret_hash[STORE_HASH_BYTES])

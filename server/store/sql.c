@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,7 +74,10 @@ static const char *const texts[SQL_STATEMENTS] = {
 
 static int failed(struct sql *q, int rc)
 {
-    q->full |= rc == SQLITE_FULL;
+    int why = sqlite3_system_errno(q->db), kind = rc & 0xff;
+    /* The shared-memory file beside the log has no code of its own for a full disk. */
+    bool no_room = (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) && (why == ENOSPC || why == EDQUOT);
+    q->full |= kind == SQLITE_FULL || no_room;
     return rc == SQLITE_NOMEM ? ERR_NOMEM : ERR_IO;
 }
 
@@ -113,10 +117,16 @@ int sql_open(struct sql *q, const char *path)
     if (rc != SQLITE_OK)
         return failed(q, rc);
     sqlite3_busy_timeout(q->db, 3000);
-    int err = execute(q, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
+    int err = execute(q, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
+                         "PRAGMA temp_store = MEMORY;");
     if (!err)
         err = execute(q, schema);
     return err ? err : check_schema(q);
+}
+
+void sql_checkpoint(struct sql *q)
+{
+    sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL); /* refused: it grows as before */
 }
 
 void sql_close(struct sql *q)

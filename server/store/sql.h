@@ -65,6 +65,8 @@ struct sql_value {
 
 /* Opens the file (made with mode 0600), sets WAL and FULL, makes the tables. ERR_UNSUPPORTED: a newer schema. */
 int sql_open(struct sql *q, const char *path);
+/* Folds the write-ahead log into the database if it can, so that the log begins at its start again and need not grow. */
+void sql_checkpoint(struct sql *q);
 void sql_close(struct sql *q); /* zero-initialised is fine */
 
 /* Runs a statement that yields no row. */

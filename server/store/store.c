@@ -92,7 +92,8 @@ struct write_job {
     enum statement which;
     size_t n;
     struct sql_value values[10];
-    uint8_t bytes[]; /* texts and blobs */
+    struct shown shown; /* its items are this job's */
+    uint8_t bytes[];    /* texts and blobs */
 };
 
 static int write_run(struct sql *q, struct job *j)
@@ -101,14 +102,38 @@ static int write_run(struct sql *q, struct job *j)
     return sql_run(q, w->which, w->values, w->n);
 }
 
+static void write_undo(struct store *s, struct job *j)
+{
+    const struct shown *w = &((struct write_job *)j)->shown;
+    void *now = w->tree ? tree_find(w->tree, w->after, w->compare) : NULL;
+    if (!now || memcmp(now, w->after, w->size) != 0)
+        return; /* a later write has replaced it */
+    if (w->before)
+        memcpy(now, w->before, w->size);
+    else
+        tree_drop(w->tree, w->after, w->compare);
+}
+
 static void write_free(struct job *j)
 {
+    struct write_job *w = (struct write_job *)j;
+    free((void *)w->shown.before);
+    free((void *)w->shown.after);
     free(j);
 }
 
-int store_write(struct store *s, enum statement which, const struct sql_value *values, size_t n, store_done done, void *ctx)
+static void *copy_item(const void *item, size_t size)
 {
-    static const struct job_ops ops = {.write = write_run, .free = write_free};
+    void *copy = item ? malloc(size) : NULL;
+    if (copy)
+        memcpy(copy, item, size);
+    return copy;
+}
+
+int store_write_shown(struct store *s, enum statement which, const struct sql_value *values, size_t n,
+                      const struct shown *shown, store_done done, void *ctx)
+{
+    static const struct job_ops ops = {.write = write_run, .free = write_free, .undo = write_undo};
     size_t len = 0;
     if (n > sizeof(((struct write_job *)0)->values) / sizeof(values[0]))
         return ERR_INVAL;
@@ -129,8 +154,22 @@ int store_write(struct store *s, enum statement which, const struct sql_value *v
         w->values[i].bytes = at;
         at += values[i].len;
     }
+    if (shown) {
+        w->shown = *shown;
+        w->shown.before = copy_item(shown->before, shown->size);
+        w->shown.after = copy_item(shown->after, shown->size);
+        if (!w->shown.after || (shown->before && !w->shown.before)) {
+            write_free(&w->job);
+            return ERR_NOMEM;
+        }
+    }
     store_queue(s, &w->job, done, ctx);
     return 0;
+}
+
+int store_write(struct store *s, enum statement which, const struct sql_value *values, size_t n, store_done done, void *ctx)
+{
+    return store_write_shown(s, which, values, n, NULL, done, ctx);
 }
 
 /* ---- the thread ---- */
@@ -154,29 +193,36 @@ static bool any_write(const struct job *j)
     return j != NULL;
 }
 
-static void run_writes(struct store *s, struct job *batch)
+static int try_writes(struct sql *q, struct job *batch)
 {
-    struct sql *q = &s->disk;
     q->full = false;
     int err = sql_run(q, SQL_BEGIN, NULL, 0);
     for (struct job *j = batch; j && !err; j = j->next) {
         if (j->ops->write)
             j->err = run_write(q, j);
-        if (!sqlite3_get_autocommit(q->db))
-            continue;
-        err = ERR_IO; /* SQLite has rolled the whole transaction back (disk full, I/O error) */
+        if (sqlite3_get_autocommit(q->db)) /* SQLite has rolled the whole transaction back */
+            err = ERR_IO;
+        else if (q->full)
+            err = ERR_FULL; /* the others' turn comes when there is room */
     }
     if (!err)
         err = sql_run(q, SQL_COMMIT, NULL, 0);
     if (err && !sqlite3_get_autocommit(q->db))
         sql_run(q, SQL_ROLLBACK, NULL, 0);
+    return err;
+}
+
+static void run_writes(struct store *s, struct job *batch)
+{
+    int err;
+    while ((err = try_writes(&s->disk, batch)) && s->disk.full && reserve_release(&s->reserve))
+        sql_checkpoint(&s->disk); /* else the write-ahead log takes 4 MB of it before it does so by itself */
     for (struct job *j = batch; j && err; j = j->next) {
         if (j->ops->write)
-            j->err = err;
+            j->err = ERR_IO;
     }
-    atomic_store(&s->disk_full, q->full);
-    if (!err)
-        atomic_fetch_add(&s->commits, 1);
+    atomic_store(&s->disk_full, s->disk.full);
+    atomic_fetch_add(err ? &s->writes_failed : &s->commits, 1);
 }
 
 static void run_batch(struct store *s, struct job *batch)
@@ -231,6 +277,19 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
+/* The last one first: each puts back what it found. */
+static void undo_failed(struct store *s, struct job *finished)
+{
+    struct job *failed = NULL;
+    for (struct job *j = finished; j; j = j->next)
+        if (j->err && j->ops->undo) {
+            j->failed = failed;
+            failed = j;
+        }
+    for (; failed; failed = failed->failed)
+        failed->ops->undo(s, failed);
+}
+
 void store_poll(struct store *s)
 {
     uint64_t count;
@@ -240,6 +299,7 @@ void store_poll(struct store *s)
     pthread_mutex_lock(&s->mutex);
     struct job *j = list_take(&s->finished);
     pthread_mutex_unlock(&s->mutex);
+    undo_failed(s, j);
     while (j) {
         struct job *next = j->next;
         s->queued--;
@@ -308,6 +368,32 @@ static int load(struct store *s, const struct store_config *config, const char *
     return err;
 }
 
+static void unload(struct store *s)
+{
+    sql_close(&s->caller);
+    sql_close(&s->disk);
+    store_free_briefings(s);
+    void **const trees[] = {&s->secrets, &s->accounts, &s->sessions, &s->tokens, &s->recordings};
+    for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
+        tdestroy(*trees[i], free);
+        *trees[i] = NULL;
+    }
+    free(s->units);
+    s->units = NULL;
+    s->n_units = 0;
+}
+
+/* A start writes too; a full disk must not keep the server from coming up. */
+static int load_on_any_disk(struct store *s, const struct store_config *config, const char **ret_why)
+{
+    int err;
+    while ((err = load(s, config, ret_why)) && (s->caller.full || s->disk.full) && reserve_release(&s->reserve))
+        unload(s);
+    if (err && (s->caller.full || s->disk.full))
+        *ret_why = "the disk is full: free some space in the data directory";
+    return err;
+}
+
 int store_open(const struct store_config *config, struct store **ret_store, const char **ret_why)
 {
     *ret_why = "no memory";
@@ -323,7 +409,8 @@ int store_open(const struct store_config *config, struct store **ret_store, cons
     s->event_fd = -1;
     list_take(&s->queue);
     list_take(&s->finished);
-    int err = sodium_init() < 0 ? ERR_IO : load(s, config, ret_why);
+    reserve_open(&s->reserve, config->reserve_path, config->reserve_bytes);
+    int err = sodium_init() < 0 ? ERR_IO : load_on_any_disk(s, config, ret_why);
     if (!err) {
         *ret_why = "the store's thread can't be started";
         err = start_thread(s);
@@ -361,15 +448,8 @@ void store_close(struct store *s)
     }
     if (s->event_fd >= 0)
         close(s->event_fd);
-    sql_close(&s->caller);
-    sql_close(&s->disk);
-    store_free_briefings(s);
-    tdestroy(s->secrets, free);
-    tdestroy(s->accounts, free);
-    tdestroy(s->sessions, free);
-    tdestroy(s->tokens, free);
-    tdestroy(s->recordings, free);
-    free(s->units);
+    unload(s);
+    reserve_close(&s->reserve);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->mutex);
     free(s);
@@ -388,6 +468,45 @@ int store_event_fd(const struct store *s)
 bool store_disk_full(const struct store *s)
 {
     return atomic_load(&s->disk_full);
+}
+
+uint64_t store_reserve(const struct store *s, uint64_t *ret_wanted)
+{
+    *ret_wanted = s->reserve.want_bytes;
+    return atomic_load(&s->reserve.have_bytes);
+}
+
+struct refill_job {
+    struct job job;
+    struct reserve *reserve;
+};
+
+static int refill_run(struct sql *q, struct job *j)
+{
+    reserve_refill(((struct refill_job *)j)->reserve);
+    return 0;
+}
+
+static void refill_free(struct job *j)
+{
+    free(j);
+}
+
+void store_reserve_refill(struct store *s)
+{
+    static const struct job_ops ops = {.read = refill_run, .free = refill_free};
+    uint64_t wanted;
+    struct refill_job *j = store_reserve(s, &wanted) < wanted ? calloc(1, sizeof(*j)) : NULL;
+    if (!j)
+        return;
+    j->job.ops = &ops;
+    j->reserve = &s->reserve;
+    store_queue(s, &j->job, NULL, NULL);
+}
+
+uint64_t store_writes_failed(const struct store *s)
+{
+    return atomic_load(&s->writes_failed);
 }
 
 uint64_t store_commits(const struct store *s)

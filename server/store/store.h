@@ -9,7 +9,12 @@
  * turn: call store_submit() once at the end of each turn, before waiting (forgotten, the commit begins 2 ms later). Memory
  * shows a write at once (the index of briefings: when it is on disk); `done(ctx, err)` is called from store_poll(), in
  * order, never from inside the call that queued it: err 0 means it is on disk. `done` may be NULL. Watch store_event_fd()
- * for reading and call store_poll().
+ * for reading and call store_poll(). When a write has failed, memory shows again what was before, but for what errs on the
+ * safe side (a failed login counts, a session that was ended stays ended until a restart) and the archive's index, which
+ * follows the files.
+ *
+ * A full disk: what was set aside (reserve_path) is given back in steps and the write done again; only when nothing is left
+ * it fails.
  *
  * Errors: ERR_STALE: a newer start of control owns the log; nothing of that append is written. ERR_STATE: the log does not
  * end where the events begin. ERR_IO: disk (store_disk_full() tells whether it is full). Times are wall ms since 1970.
@@ -32,8 +37,10 @@ struct store;
 typedef void (*store_done)(void *ctx, int err);
 
 struct store_config {
-    const char *path;       /* giaoban.db; made when missing, mode 0600 */
-    const char *units_path; /* units.*.json: upserted at every start; NULL: the units of last time */
+    const char *path;         /* giaoban.db; made when missing, mode 0600 */
+    const char *units_path;   /* units.*.json: upserted at every start; NULL: the units of last time */
+    const char *reserve_path; /* a file on the same disk; NULL: no reserve */
+    uint64_t reserve_bytes;
 };
 
 /* [start] Opens or makes the database, raises the start counter and commits it, loads what is kept in memory. `ret_why`:
@@ -49,6 +56,12 @@ void store_poll(struct store *s);
 void store_submit(struct store *s);
 /* The last failure was a full disk, and no write has succeeded since. */
 bool store_disk_full(const struct store *s);
+/* Room set aside for the log: what there is of it, and what there is to be. */
+uint64_t store_reserve(const struct store *s, uint64_t *ret_wanted);
+/* Now and then: makes the reserve whole again when there is room. No write. */
+void store_reserve_refill(struct store *s);
+/* Transactions that failed and were undone. */
+uint64_t store_writes_failed(const struct store *s);
 /* Commits so far, queued writes not yet completed: for metrics and tests. */
 uint64_t store_commits(const struct store *s);
 size_t store_queued(const struct store *s);
