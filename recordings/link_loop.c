@@ -25,7 +25,8 @@
 enum { POLL_MS = 20, PAGE = 4096 };
 #define QUIET_US 500000
 
-enum intent { GO_ON, FINISH, LEAVE };
+/* LEAVE: a successor goes on with the feeds. CLOSE: nobody does, what is in them is written now or never. */
+enum intent { GO_ON, FINISH, LEAVE, CLOSE };
 
 struct loop {
     struct recorder *recorder;
@@ -79,7 +80,7 @@ static void take_message(struct loop *l, const struct link_message *m, const int
             l->stop_us = clock_now_us();
         l->intent = FINISH;
         break;
-    case LINK_STOP: l->intent = LEAVE; break;
+    case LINK_STOP: l->intent = m->a == 1 ? LEAVE : CLOSE; break;
     default: break;
     }
 }
@@ -100,7 +101,7 @@ static void take_messages(struct loop *l, int timeout_ms)
     }
     if (err == ERR_CLOSED && l->intent == GO_ON) {
         log_warn("recorder", "the supervisor is gone: files are closed");
-        l->intent = LEAVE;
+        l->intent = CLOSE;
     }
 }
 
@@ -108,7 +109,7 @@ static int turn_until_told(struct loop *l)
 {
     bool more = false;
     for (;;) {
-        take_messages(l, more || l->intent == LEAVE ? 0 : POLL_MS);
+        take_messages(l, more || l->intent >= LEAVE ? 0 : POLL_MS);
         int64_t now_us = clock_now_us();
         int err = recorder_turn(l->recorder, now_us, &more);
         if (err)
@@ -118,7 +119,7 @@ static int turn_until_told(struct loop *l)
         beat(l);
         if (more)
             continue;
-        if (l->intent == LEAVE)
+        if (l->intent >= LEAVE)
             return 0;
         if (l->intent == FINISH && now_us - l->stop_us >= QUIET_US / 5 && recorder_drained(l->recorder, now_us, QUIET_US))
             return 0;
@@ -129,8 +130,8 @@ static int turn_until_told(struct loop *l)
 static int finish(struct loop *l, const char *dir)
 {
     int err;
-    while ((err = recorder_finish(l->recorder, clock_now_us(), l->intent == FINISH)) == ERR_FULL || err == ERR_IO) {
-        if (l->intent == LEAVE)
+    while ((err = recorder_finish(l->recorder, clock_now_us(), l->intent != LEAVE)) == ERR_FULL || err == ERR_IO) {
+        if (l->intent >= LEAVE)
             return err;
         take_messages(l, 1000);
         beat(l);
@@ -197,7 +198,10 @@ int link_loop_run(const char *dir)
     if (err)
         log_error("recorder", "dir=%s ends: %s", dir, err_str(err));
     else
-        log_info("recorder", "dir=%s %s", dir, l.intent == FINISH ? "whole" : "left for a successor");
+        log_info("recorder", "dir=%s %s", dir,
+                 l.intent == FINISH  ? "whole"
+                 : l.intent == LEAVE ? "left for a successor"
+                                     : "closed");
     recorder_free(l.recorder);
     if (l.page)
         munmap(l.page, PAGE);

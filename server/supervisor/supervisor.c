@@ -71,7 +71,7 @@ static void control_gone(struct supervisor *s, struct child *child, int64_t now_
         return;
     log_error("supervisor", "giaoband does not start: see the lines above");
     s->exit_status = 1;
-    enter(s, STOP_RECORDERS, now_us);
+    enter(s, STOP_WORKERS, now_us);
 }
 
 static void bury(struct supervisor *s, struct child *child, int status, int64_t now_us)
@@ -139,17 +139,18 @@ static void kill_it(struct child *child)
         kill(child->pid, SIGKILL);
 }
 
-/* Control first (clients are told), then recorders while the workers still feed them, then workers, then whoever is left. */
+/* Control first (clients are told, what was decided is on disk), then workers, then recorders: the rings outlive the workers
+ * that wrote them, and nothing that was heard comes after a recorder's last look. Then whoever is left. */
 static void enter(struct supervisor *s, enum stop_phase phase, int64_t now_us)
 {
-    static const int64_t patience_us[] = {0, CONTROL_STOP_US, RECORDERS_STOP_US, WORKERS_STOP_US, WORKERS_STOP_US};
+    static const int64_t patience_us[] = {0, CONTROL_STOP_US, WORKERS_STOP_US, RECORDERS_STOP_US, WORKERS_STOP_US};
     s->phase = phase;
     s->phase_until_us = now_us + patience_us[phase];
     switch (phase) {
     case RUNNING: break;
     case STOP_CONTROL: each(s, CHILD_CONTROL, CHILD_CONTROL, ask_to_stop); break;
-    case STOP_RECORDERS: each(s, CHILD_RECORDER, CHILD_COMPOSER, ask_to_stop); break;
     case STOP_WORKERS: each(s, CHILD_WORKER, CHILD_WORKER, ask_to_stop); break;
+    case STOP_RECORDERS: each(s, CHILD_RECORDER, CHILD_COMPOSER, ask_to_stop); break;
     case STOP_KILL: each(s, CHILD_CONTROL, CHILD_COMPOSER, kill_it); break;
     }
 }
@@ -166,8 +167,8 @@ static bool any_running(const struct supervisor *s, enum child_kind first, enum 
 
 static void advance_stop(struct supervisor *s, int64_t now_us)
 {
-    static const enum child_kind first[] = {0, CHILD_CONTROL, CHILD_RECORDER, CHILD_WORKER, CHILD_CONTROL};
-    static const enum child_kind last[] = {0, CHILD_CONTROL, CHILD_COMPOSER, CHILD_WORKER, CHILD_COMPOSER};
+    static const enum child_kind first[] = {0, CHILD_CONTROL, CHILD_WORKER, CHILD_RECORDER, CHILD_CONTROL};
+    static const enum child_kind last[] = {0, CHILD_CONTROL, CHILD_WORKER, CHILD_COMPOSER, CHILD_COMPOSER};
     while (s->phase != RUNNING && s->phase != STOP_KILL &&
            (!any_running(s, first[s->phase], last[s->phase]) || now_us >= s->phase_until_us))
         enter(s, s->phase + 1, now_us);

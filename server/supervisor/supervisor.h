@@ -23,7 +23,7 @@ struct kept_feed {
     size_t n_fds;
 };
 
-enum stop_phase { RUNNING, STOP_CONTROL, STOP_RECORDERS, STOP_WORKERS, STOP_KILL };
+enum stop_phase { RUNNING, STOP_CONTROL, STOP_WORKERS, STOP_RECORDERS, STOP_KILL };
 
 struct supervisor {
     struct settings settings;
