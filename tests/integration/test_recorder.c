@@ -178,43 +178,6 @@ static void kills_at_random_lose_nothing_and_repeat_nothing(void **state)
     worker_close(&w);
 }
 
-static bool stopped(void *ctx)
-{
-    char path[40], line[200] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)((struct child *)ctx)->pid);
-    FILE *in = fopen(path, "re");
-    assert_non_null(in);
-    assert_non_null(fgets(line, sizeof line, in));
-    fclose(in);
-    return strstr(line, ") T ") != NULL;
-}
-
-/* A supervisor that was killed leaves a recorder that can't go on; the next one has its own started. */
-static void two_recorders_never_write_into_one_directory(void **state)
-{
-    struct worker w;
-    struct child former, next;
-    begin(&w, &former, 16 << 20, clock_now_us());
-    for (int i = 0; i < 2; i++)
-        worker_meta(&w, &rooms[i]);
-    for (unsigned n = 0; n < FRAMES / 2; n++)
-        for (int i = 0; i < 2; i++)
-            worker_send(&w, &rooms[i], n, true, true);
-    assert_true(wait_until(acknowledged, &w, 10));
-    kill(former.pid, SIGSTOP);
-    assert_true(wait_until(stopped, &former, 5));
-    child_start(&next, dir);
-    child_feed(&next, &w);
-    for (unsigned n = FRAMES / 2; n < FRAMES; n++)
-        for (int i = 0; i < 2; i++)
-            worker_send(&w, &rooms[i], n, true, true);
-    assert_false(wait_until(acknowledged, &w, 2)); /* it waits */
-    child_kill(&former);
-    stop_and_wait(&next);
-    assert_all_is_there(&w);
-    worker_close(&w);
-}
-
 /* A packet of sound is missing: what comes after it waits up to a second for it. Nobody will have the feed after a stop. */
 static void a_stop_writes_what_was_held_back(void **state)
 {
@@ -231,11 +194,11 @@ static void a_stop_writes_what_was_held_back(void **state)
     child_tell(&c, LINK_STOP);
     assert_int_equal(child_wait(&c), 0);
     assert_true(acknowledged(&w));
-    json_t *ledger = lines_of("ledger.jsonl");
+    json_t *ledger = lines_of(dir, "ledger.jsonl");
     assert_int_equal(json_array_size(ledger), 1);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(ledger, 0), "missing")), 1);
     json_decref(ledger);
-    assert_track_is(rooms[0].number * 4 + 2, rooms[0].pictures, FRAMES, w.base_us, 40000);
+    assert_track_is(dir, rooms[0].number * 4 + 2, rooms[0].pictures, FRAMES, w.base_us, 40000);
     worker_close(&w);
 }
 
@@ -373,7 +336,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(everything_is_on_file_and_acknowledged, fresh, drop),
         cmocka_unit_test_setup_teardown(kills_at_random_lose_nothing_and_repeat_nothing, fresh, drop),
-        cmocka_unit_test_setup_teardown(two_recorders_never_write_into_one_directory, fresh, drop),
         cmocka_unit_test_setup_teardown(a_stop_writes_what_was_held_back, fresh, drop),
         cmocka_unit_test_setup_teardown(losses_are_in_the_ledger_to_the_packet, fresh, drop),
         cmocka_unit_test_setup_teardown(a_stopped_recorder_loses_the_newest_and_the_ledger_knows, fresh, drop),
