@@ -142,6 +142,7 @@ static const char *const count_names[COUNTS] = {
     [COUNT_BAD_REQUESTS] = "http_refused",
     [COUNT_FOREIGN_ORIGIN] = "foreign_origin",
     [COUNT_LOGINS_FAILED] = "logins_failed",
+    [COUNT_LOGINS_REFUSED] = "logins_refused",
     [COUNT_MESSAGES] = "messages",
     [COUNT_BAD_MESSAGES] = "bad_messages",
     [COUNT_RATE_LIMITED] = "rate_limited",

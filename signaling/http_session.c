@@ -16,7 +16,6 @@
 
 #define COOKIE_VALUE 43 /* base64url of 32 bytes */
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
-#define LOGINS_A_SOURCE 4 /* passwords of one address being checked at a time */
 
 static int64_t now_ms(void)
 {
@@ -149,8 +148,10 @@ static bool login_locked(struct signaling *s, const char *login)
 /* A helper's slot of this address is taken until the answer. False: too many already. */
 static bool login_begin(struct http_call *call)
 {
-    if (call->conn->source->logins >= LOGINS_A_SOURCE)
+    if (call->conn->source->logins >= call->s->config.logins_source) {
+        call->s->counts[COUNT_LOGINS_REFUSED]++;
         return false;
+    }
     call->conn->source->logins++;
     call->login_counted = true;
     return true;
@@ -218,6 +219,7 @@ static void session_by_password(struct http_call *call, const json_t *body)
     call->handed = true;
     if (passwords_verify(call->s->passwords, password, known ? account.hash : NULL, password_checked, call) != 0) {
         http_login_end(call);
+        call->s->counts[COUNT_LOGINS_REFUSED]++;
         http_answer_code(call, 503, "busy");
     }
 }

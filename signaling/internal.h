@@ -29,6 +29,7 @@ enum signaling_count {
     COUNT_BAD_REQUESTS,
     COUNT_FOREIGN_ORIGIN,
     COUNT_LOGINS_FAILED,
+    COUNT_LOGINS_REFUSED, /* the address has too many in the queue, or it is full */
     COUNT_MESSAGES,
     COUNT_BAD_MESSAGES,
     COUNT_RATE_LIMITED,

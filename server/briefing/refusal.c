@@ -51,6 +51,11 @@ static const struct refusal table[] = {
      "A hand can be raised only inside the briefing. Join first."},
     {"briefing-full", "Phiên họp đã đủ số điểm cầu. Các điểm cầu đang họp không bị ảnh hưởng; hãy báo kỹ thuật.",
      "The briefing has as many endpoints as it can take. Those inside are not affected; tell the technician."},
+    {"unit-full",
+     "Đơn vị này đã mở đủ số điểm cầu cho phiên họp. Các điểm cầu đang họp không bị ảnh hưởng; hãy dùng lại máy đã vào họp "
+     "hoặc báo kỹ thuật.",
+     "This unit has opened as many endpoints as it may. Those inside are not affected; use a device that was in before, or "
+     "tell the technician."},
     {"not-joined", "Chưa vào phiên họp. Hãy bấm vào họp rồi thử lại.",
      "You are not in the briefing. Join it and try again."},
     {"taken-over", "Điểm cầu này vừa được mở ở nơi khác. Muốn dùng máy này, hãy vào lại phiên họp.",

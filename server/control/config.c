@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "wish/wish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +63,24 @@ static const struct config_key keys[] = {
      "Messages a websocket may send in a second."},
     {"limits.queue_bytes", CONFIG_UINT, AT(queue_bytes), 65536, 64 << 20, "bytes", "1048576", false,
      "What may wait for a slow client before it is disconnected (it comes back by itself)."},
+    {"limits.logins_source", CONFIG_UINT, AT(logins_source), 1, 32, "passwords", "8", false,
+     "Passwords of one address that wait to be checked (a fifth of a second each; 32 in all)."},
+    {"limits.joins_per_second", CONFIG_UINT, AT(joins_per_second), 1, 10000, "joins", "50", true,
+     "Endpoints let into briefings in a second; the others wait in order and are told their place."},
+    {"limits.endpoints_briefing", CONFIG_UINT, AT(endpoints_briefing), 2, WISH_ENDPOINT_NUMBER_MAX, "endpoints", "511", true,
+     "Endpoints of one briefing, those that have left included."},
+    {"limits.endpoints_unit", CONFIG_UINT, AT(endpoints_unit), 1, WISH_ENDPOINT_NUMBER_MAX, "endpoints", "100", true,
+     "Of them, those of one unit: one link handed round doesn't use up the briefing."},
+    {"limits.handshakes_turn", CONFIG_UINT, AT(handshakes_turn), 1, 1000, "datagrams", "8", true,
+     "Steps of media handshakes (DTLS) in one turn of a worker's loop; the others wait and take turns."},
+    {"limits.half_open", CONFIG_UINT, AT(half_open), 16, 4096, "handshakes", "512", true,
+     "Media handshakes begun and not finished, for each worker; then the oldest of the busiest address makes room."},
+    {"limits.half_open_source", CONFIG_UINT, AT(half_open_source), 4, 4096, "handshakes", "256", true,
+     "Of them, those of one address (IPv6: one /64)."},
+    {"limits.handshake_seconds", CONFIG_UINT, AT(handshake_seconds), 2, 300, "seconds", "15", true,
+     "A media handshake that is not finished by then has failed; its client begins anew."},
+    {"limits.stun_source", CONFIG_UINT, AT(stun_source), 10, 100000, "messages", "1000", true,
+     "Connectivity checks that prove nothing, from one address in a second; beyond, none of its new ones is looked at."},
     {"limits.endpoint_bps", CONFIG_UINT, AT(endpoint_bps), 100000, 100000000, "bit/s", "2500000", true,
      "What an endpoint is told to send at most."},
     {"log_level", CONFIG_CHOICE, AT(log_level), .fallback = "info", .reloadable = true, .choices = levels,

@@ -34,6 +34,9 @@ struct config {
     bool recording_cameras;
     unsigned feed_bytes, min_free_mb;
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
+    unsigned logins_source;
+    unsigned joins_per_second, endpoints_briefing, endpoints_unit;
+    unsigned handshakes_turn, half_open, half_open_source, handshake_seconds, stun_source; /* a worker's */
     unsigned endpoint_bps;
     unsigned log_level; /* enum log_level */
 };

@@ -6,6 +6,7 @@
  *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
  *   recording.c     recorders, composing                 archive.c   /api/v1/archive
  *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
+ *   admission.c     joins a second
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -14,6 +15,7 @@
 #include "base/link.h"
 #include "briefing/briefing.h"
 #include "control/config.h"
+#include "signaling/bucket.h"
 #include "signaling/signaling.h"
 #include "store/store.h"
 #include "wish/message.h"
@@ -26,8 +28,10 @@ enum {
     RECENT_MAX = 500, /* events that a returning client gets instead of a snapshot */
     SECRET_BYTES = 16,
 };
-#define ABSENCE_US 15000000 /* without a socket for so long: `left` */
-#define OFFER_US 5000000
+#define ABSENCE_US 15000000       /* without a socket for so long: `left` */
+#define OFFER_US 5000000          /* in a worker's hand; then its client is told and tries again */
+#define OFFER_WAIT_US 8000000     /* for its turn; clients give up after 10 s */
+enum { OFFERS_IN_HAND = 4 };      /* of a worker at a time: the others wait here, in order */
 #define HOLD_US 1000000           /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
 #define SLOW_TURN_US 5000         /* the loop never keeps anybody waiting longer: what would is done aside */
@@ -59,7 +63,7 @@ struct seat {
 struct visitor {
     struct meeting *meeting; /* NULL before hello */
     uint32_t number;
-    bool entering; /* a join is being committed */
+    bool entering; /* a join waits for admission or is being committed */
 };
 
 struct meeting {
@@ -111,6 +115,7 @@ struct moving {
     int64_t until_us, next_us, told_us;
 };
 
+struct admission;
 struct aside;
 struct offer;
 struct worker;
@@ -149,7 +154,11 @@ struct control {
     int64_t longest_turn_us;                    /* without its wait */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
     uint64_t feeds_broken;
-    uint64_t events_appended, offers, offers_refused, commits_failed;
+    uint64_t events_appended, offers, offers_refused, offers_waited, commits_failed;
+    struct admission *admissions; /* admission.c; first come, first served */
+    struct bucket admitted;
+    int64_t admissions_told_us;
+    uint64_t joins, joins_waited, joins_full;
 };
 
 /* ---- meeting.c ---- */
@@ -181,11 +190,19 @@ void request_on_peer(void *ctx, struct ws_peer *peer, int64_t id, const char *me
 
 /* ---- entry.c ---- */
 void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params);
+void entry_admitted(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params); /* a hello that waited */
 void entry_joined(struct commit *commit, int err);
 void entry_closed(struct control *c, struct ws_peer *peer);
 /* A socket that is not the endpoint's any more is told and closed. */
 void entry_dismiss(struct control *c, struct ws_peer *peer, const char *notice);
 void entries_tick(struct control *c, int64_t now_us);
+
+/* ---- admission.c ---- */
+bool admission_take(struct control *c, int64_t now_us);                                        /* it may join now */
+int admission_wait(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params); /* −1: no memory */
+unsigned admissions_waiting(const struct control *c);
+void admissions_tick(struct control *c, int64_t now_us);
+void admission_forget_peer(struct control *c, const struct ws_peer *peer);
 
 /* ---- offer.c ---- */
 void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params);
@@ -194,6 +211,7 @@ void offer_answered(struct control *c, unsigned worker, const json_t *message);
 void offer_forget_peer(struct control *c, const struct ws_peer *peer);
 void offers_of_worker_gone(struct control *c, unsigned worker);
 void offers_tick(struct control *c, int64_t now_us);
+unsigned offers_waiting(const struct control *c); /* for a worker's hand to be free */
 bool offers_pending(const struct control *c, const struct meeting *m);
 bool offers_pending_at(const struct control *c, unsigned worker);
 /* A place for an endpoint: a worker that has said HELLO. WISH_UNPLACED: none lives. */
@@ -220,6 +238,7 @@ void workers_drain(struct control *c);
 bool workers_waiting(const struct control *c);
 const json_t *worker_counters(const struct control *c, unsigned index); /* NULL: none yet */
 void workers_free(struct control *c);
+void workers_tell_limits(struct control *c); /* after a reload */
 
 /* ---- move.c ---- */
 void moves_tick(struct control *c, int64_t now_us);

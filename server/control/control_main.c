@@ -61,7 +61,8 @@ static int open_signaling(struct control *c, const char **ret_why)
                                       .max_body_bytes = k->max_body_bytes,
                                       .max_message_bytes = k->max_message_bytes,
                                       .messages_per_second = k->messages_per_second,
-                                      .queue_bytes = k->queue_bytes};
+                                      .queue_bytes = k->queue_bytes,
+                                      .logins_source = k->logins_source};
     return signaling_new(&config, c->store, &ops, c, &c->signaling, ret_why);
 }
 
@@ -127,6 +128,7 @@ static void reload(struct control *c)
             briefing_set_record_cameras(m->settled, c->config.recording_cameras);
             m->dirty = true;
         }
+        workers_tell_limits(c);
         log_info("control", "configuration taken over");
     }
     config_free(&fresh);
@@ -139,6 +141,7 @@ static void tick(struct control *c)
         atomic_fetch_add_explicit(&c->beat[c->beat_cell], 1, memory_order_relaxed);
     if (reload_asked)
         reload(c);
+    admissions_tick(c, now_us);
     if (now_us >= c->tick_us) { /* a busy second has a thousand turns */
         c->tick_us = now_us + TICK_US;
         entries_tick(c, now_us);

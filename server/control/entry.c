@@ -137,6 +137,19 @@ static void fill_seat(struct control *c, const struct meeting *m, const struct i
         new_id("e", ret->id, sizeof ret->id);
 }
 
+/* Endpoints are counted over the briefing's whole life, for their numbers are: one link handed round must not use them up,
+ * nor keep the chair out. */
+static const struct refusal *room_for(struct meeting *m, const struct briefing_seat *seat)
+{
+    size_t n, same_unit = 0;
+    const struct briefing_endpoint *all = briefing_endpoints(m->ahead, &n);
+    for (size_t i = 0; i < n && !role_is_staff(seat->role); i++)
+        same_unit += strcmp(all[i].unit.id, seat->unit.id) == 0;
+    bool full = n >= m->control->config.endpoints_briefing, unit_full = same_unit >= m->control->config.endpoints_unit;
+    m->control->joins_full += full || unit_full;
+    return full ? refusal_find("briefing-full") : unit_full ? refusal_find("unit-full") : NULL;
+}
+
 static void join(struct meeting *m, struct ws_peer *peer, int64_t id, const char *kind, const char *endpoint,
                  const char *secret)
 {
@@ -151,8 +164,11 @@ static void join(struct meeting *m, struct ws_peer *peer, int64_t id, const char
     else
         make_secret(asker.secret, hash);
     struct briefing_command command = {.kind = COMMAND_JOIN, .role = seat.role, .seat = &seat};
+    const struct refusal *why = endpoint ? NULL : room_for(m, &seat);
     v->entering = true;
-    const struct refusal *why = meeting_command(m, &command, &asker);
+    c->joins++;
+    if (!why)
+        why = meeting_command(m, &command, &asker);
     if (why) {
         v->entering = false;
         signaling_refuse(peer, id, why);
@@ -210,30 +226,12 @@ static void come_back(struct meeting *m, const struct briefing_endpoint *e, stru
     catch_up(m, e->number);
 }
 
-void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params)
+static void enter(struct control *c, struct meeting *m, struct ws_peer *peer, int64_t id, const json_t *params,
+                  bool admitted)
 {
     struct visitor *v = ws_peer_user(peer);
-    const char *briefing = json_string_value(json_object_get(params, "briefing"));
-    struct meeting *m = meeting_find(c, briefing);
-    const char *kind = json_string_value(json_object_get(params, "kind")), *secret = NULL;
     const json_t *resume = json_object_get(params, "resume");
-    if (!v && !(v = calloc(1, sizeof *v))) {
-        signaling_refuse(peer, id, refusal_find("internal"));
-        return;
-    }
-    ws_peer_set_user(peer, v);
-    if (!m) {
-        bool over = store_briefing_find(c->store, briefing);
-        signaling_refuse(peer, id, refusal_find(over ? "already-closed" : "unknown-briefing"));
-        return;
-    }
-    const struct refusal *why = v->entering ? refusal_find("busy") : briefing_may_enter(m->settled, ws_peer_identity(peer));
-    if (!why && briefing_phase(m->ahead) == BRIEFING_CLOSED)
-        why = refusal_find("already-closed");
-    if (why) {
-        signaling_refuse(peer, id, why);
-        return;
-    }
+    const char *kind = json_string_value(json_object_get(params, "kind")), *secret = NULL;
     /* A forgotten or foreign secret is no reason to stay out: it joins as a new endpoint. */
     const struct briefing_endpoint *e = json_is_object(resume) ? resumed(m, resume, &secret) : NULL;
     const struct briefing_endpoint *ahead = e ? briefing_endpoint(m->ahead, e->number) : NULL;
@@ -242,8 +240,50 @@ void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json
         come_back(m, e, peer, id, last, secret);
     else if (ahead && ahead->connected) /* another socket of it is coming in at this moment */
         signaling_refuse(peer, id, refusal_find("busy"));
-    else
+    else if (admitted || admission_take(c, clock_now_us()))
         join(m, peer, id, kind, e ? e->id : NULL, secret);
+    else if (admission_wait(c, peer, id, params) == 0)
+        v->entering = true;
+    else
+        signaling_refuse(peer, id, refusal_find("internal"));
+}
+
+/* Again from the beginning when it has waited: much may have changed. */
+static void hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params, bool admitted)
+{
+    const struct visitor *v = ws_peer_user(peer);
+    const char *briefing = json_string_value(json_object_get(params, "briefing"));
+    struct meeting *m = meeting_find(c, briefing);
+    if (!m) {
+        bool over = store_briefing_find(c->store, briefing);
+        signaling_refuse(peer, id, refusal_find(over ? "already-closed" : "unknown-briefing"));
+        return;
+    }
+    const struct refusal *why = v->entering ? refusal_find("busy") : briefing_may_enter(m->settled, ws_peer_identity(peer));
+    if (!why && briefing_phase(m->ahead) == BRIEFING_CLOSED)
+        why = refusal_find("already-closed");
+    if (why)
+        signaling_refuse(peer, id, why);
+    else
+        enter(c, m, peer, id, params, admitted);
+}
+
+void entry_hello(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    struct visitor *v = ws_peer_user(peer);
+    if (!v && !(v = calloc(1, sizeof *v))) {
+        signaling_refuse(peer, id, refusal_find("internal"));
+        return;
+    }
+    ws_peer_set_user(peer, v);
+    hello(c, peer, id, params, false);
+}
+
+void entry_admitted(struct control *c, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    struct visitor *v = ws_peer_user(peer);
+    v->entering = false;
+    hello(c, peer, id, params, true);
 }
 
 /* ---- absence ---- */
@@ -253,6 +293,7 @@ void entry_closed(struct control *c, struct ws_peer *peer)
     struct visitor *v = ws_peer_user(peer);
     meeting_forget_peer(c, peer);
     offer_forget_peer(c, peer);
+    admission_forget_peer(c, peer);
     if (!v)
         return;
     struct seat *seat = v->meeting ? &v->meeting->seats[v->number] : NULL;

@@ -50,6 +50,11 @@ char *metrics_text(void *ctx)
             c->events_appended, store_commits(c->store), c->commits_failed);
     fprintf(to, "giaoban_offers_total %" PRIu64 "\ngiaoban_offers_refused_total %" PRIu64 "\n", c->offers,
             c->offers_refused);
+    fprintf(to,
+            "giaoban_joins_total %" PRIu64 "\ngiaoban_joins_waited_total %" PRIu64
+            "\ngiaoban_joins_refused_full_total %" PRIu64 "\ngiaoban_joins_waiting %u\ngiaoban_offers_waited_total %" PRIu64
+            "\ngiaoban_offers_waiting %u\n",
+            c->joins, c->joins_waited, c->joins_full, admissions_waiting(c), c->offers_waited, offers_waiting(c));
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
     fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
             c->longest_turn_us, c->slow_turns);

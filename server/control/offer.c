@@ -1,4 +1,7 @@
-/* Offers: a place for the endpoint, the worker's answer back to its socket. */
+/* Offers: a place for the endpoint, the worker's answer back to its socket.
+ *
+ * A worker has at most OFFERS_IN_HAND at a time, so that 200 at once neither fill its link nor are all blamed for its death;
+ * the others wait here in the order they came. A place is chosen when the offer leaves. */
 #include "control/control.h"
 
 #include "base/clock.h"
@@ -15,6 +18,8 @@ struct offer {
     uint32_t number, incarnation;
     unsigned worker;
     int64_t req, due_us;
+    bool in_hand; /* sent to `worker` */
+    json_t *sdp;
     struct ws_peer *peer;
     int64_t id;
     uint8_t former_worker; /* what holds again if this one is refused */
@@ -78,50 +83,140 @@ void seat_unplace(struct meeting *m, uint32_t number)
         place(m, number, WISH_UNPLACED, seat->incarnation);
 }
 
-/* ---- requests ---- */
+/* ---- sending, in order ---- */
 
-void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params)
+static void offer_free(struct offer *o)
 {
-    struct control *c = m->control;
-    struct seat *seat = &m->seats[number];
-    uint32_t incarnation = (uint32_t)json_integer_value(json_object_get(params, "incarnation"));
-    uint8_t worker = placement_choose(m, number);
-    struct offer *o = NULL;
-    c->offers++;
-    if (briefing_phase(m->settled) == BRIEFING_CLOSED)
-        signaling_refuse(peer, id, refusal_find("already-closed"));
-    else if (incarnation < seat->incarnation)
-        signaling_refuse(peer, id, refusal_find("old-incarnation"));
-    else if (clock_now_us() < seat->quarantined_until_us)
-        signaling_refuse(peer, id, refusal_find("quarantined"));
-    else if (worker == WISH_UNPLACED)
-        signaling_refuse(peer, id, refusal_find("no-worker"));
-    else if (!(o = calloc(1, sizeof *o)))
-        signaling_refuse(peer, id, refusal_find("internal"));
-    if (!o) {
-        c->offers_refused++;
-        return;
-    }
-    *o = (struct offer){.next = c->offers_open,
-                        .meeting = m,
-                        .number = number,
-                        .incarnation = incarnation,
-                        .worker = worker,
-                        .req = c->next_req++,
-                        .due_us = clock_now_us() + OFFER_US,
-                        .peer = peer,
-                        .id = id,
-                        .former_worker = seat->worker,
-                        .former_incarnation = seat->incarnation};
-    c->offers_open = o;
-    place(m, number, worker, incarnation);
+    json_decref(o->sdp);
+    free(o);
+}
+
+static void send_offer(struct control *c, struct offer *o, uint8_t worker)
+{
+    struct meeting *m = o->meeting;
+    const struct seat *seat = &m->seats[o->number];
+    o->in_hand = true;
+    o->worker = worker;
+    o->req = c->next_req++;
+    o->due_us = clock_now_us() + OFFER_US;
+    o->former_worker = seat->worker;
+    o->former_incarnation = seat->incarnation;
+    place(m, o->number, worker, o->incarnation);
     c->hold_until_us = 0;
     meeting_flush(m); /* the worker must know the endpoint first */
     worker_send(c, worker,
                 json_pack("{s:s, s:I, s:s, s:I, s:I, s:O}", "m", "offer", "req", (json_int_t)o->req, "briefing",
-                          briefing_id(m->settled), "endpoint", (json_int_t)number, "incarnation", (json_int_t)incarnation,
-                          "sdp", json_object_get(params, "sdp")),
+                          briefing_id(m->settled), "endpoint", (json_int_t)o->number, "incarnation",
+                          (json_int_t)o->incarnation, "sdp", o->sdp),
                 NULL, 0);
+    json_decref(o->sdp);
+    o->sdp = NULL;
+}
+
+/* Where it goes, or why not: *ret_code. WISH_UNPLACED and no code: its peer has gone. */
+static uint8_t destination(struct offer *o, const char **ret_code)
+{
+    uint8_t worker = o->peer ? placement_choose(o->meeting, o->number) : WISH_UNPLACED;
+    if (o->peer && briefing_phase(o->meeting->settled) == BRIEFING_CLOSED)
+        *ret_code = "already-closed";
+    else if (o->peer && worker == WISH_UNPLACED)
+        *ret_code = "no-worker";
+    return *ret_code ? WISH_UNPLACED : worker;
+}
+
+static void send_waiting(struct control *c)
+{
+    unsigned in_hand[WORKERS_MAX] = {0};
+    for (const struct offer *o = c->offers_open; o; o = o->next)
+        in_hand[o->worker] += o->in_hand;
+    for (struct offer **at = &c->offers_open; *at;) {
+        struct offer *o = *at;
+        const char *code = NULL;
+        uint8_t worker = o->in_hand ? WISH_UNPLACED : destination(o, &code);
+        if (!o->in_hand && worker == WISH_UNPLACED) {
+            *at = o->next;
+            c->offers_refused++;
+            if (code)
+                signaling_refuse(o->peer, o->id, refusal_find(code));
+            offer_free(o);
+            continue;
+        }
+        if (!o->in_hand && in_hand[worker] < OFFERS_IN_HAND) {
+            send_offer(c, o, worker);
+            in_hand[worker]++;
+        }
+        at = &o->next;
+    }
+}
+
+unsigned offers_waiting(const struct control *c)
+{
+    unsigned n = 0;
+    for (const struct offer *o = c->offers_open; o; o = o->next)
+        n += !o->in_hand;
+    return n;
+}
+
+/* ---- requests ---- */
+
+static void append(struct control *c, struct offer *o)
+{
+    struct offer **end = &c->offers_open;
+    while (*end)
+        end = &(*end)->next;
+    *end = o;
+}
+
+/* An endpoint that offers again does not wait for its former offer. */
+static void supersede(struct meeting *m, uint32_t number)
+{
+    for (struct offer **at = &m->control->offers_open; *at;) {
+        struct offer *o = *at;
+        if (o->in_hand || o->meeting != m || o->number != number) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        m->control->offers_refused++;
+        if (o->peer)
+            signaling_refuse(o->peer, o->id, refusal_find("old-incarnation"));
+        offer_free(o);
+    }
+}
+
+void offer_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    struct control *c = m->control;
+    const struct seat *seat = &m->seats[number];
+    uint32_t incarnation = (uint32_t)json_integer_value(json_object_get(params, "incarnation"));
+    const char *code = NULL;
+    struct offer *o = NULL;
+    c->offers++;
+    if (briefing_phase(m->settled) == BRIEFING_CLOSED)
+        code = "already-closed";
+    else if (incarnation < seat->incarnation)
+        code = "old-incarnation";
+    else if (clock_now_us() < seat->quarantined_until_us)
+        code = "quarantined";
+    else if (!(o = calloc(1, sizeof *o)))
+        code = "internal";
+    if (code) {
+        c->offers_refused++;
+        signaling_refuse(peer, id, refusal_find(code));
+        return;
+    }
+    supersede(m, number);
+    *o = (struct offer){.meeting = m,
+                        .number = number,
+                        .incarnation = incarnation,
+                        .due_us = clock_now_us() + OFFER_WAIT_US,
+                        .peer = peer,
+                        .id = id,
+                        .sdp = json_incref(json_object_get(params, "sdp"))};
+    append(c, o);
+    send_waiting(c);
+    for (const struct offer *w = c->offers_open; w; w = w->next)
+        c->offers_waited += w == o && !w->in_hand; /* it may be gone already: refused */
 }
 
 static uint16_t pixels(const json_t *o, const char *key)
@@ -175,7 +270,7 @@ static void refuse(struct offer *o, const char *code)
     struct meeting *m = o->meeting;
     struct seat *seat = &m->seats[o->number];
     m->control->offers_refused++;
-    if (seat->incarnation == o->incarnation && seat->worker == o->worker)
+    if (o->in_hand && seat->incarnation == o->incarnation && seat->worker == o->worker)
         place(m, o->number, o->former_worker, o->former_incarnation);
     if (o->peer)
         signaling_refuse(o->peer, o->id, refusal_find(code));
@@ -203,7 +298,8 @@ void offer_answered(struct control *c, unsigned worker, const json_t *message)
     } else if (o->peer) {
         signaling_reply(o->peer, o->id, json_pack("{s:s, s:o}", "sdp", sdp, "slots", answer_slots(sdp)));
     }
-    free(o);
+    offer_free(o);
+    send_waiting(c);
 }
 
 void offer_forget_peer(struct control *c, const struct ws_peer *peer)
@@ -223,13 +319,13 @@ static void refuse_where(struct control *c, bool (*match)(const struct offer *, 
         }
         *at = o->next;
         refuse(o, code);
-        free(o);
+        offer_free(o);
     }
 }
 
 static bool on_worker(const struct offer *o, int64_t worker)
 {
-    return o->worker == worker;
+    return o->in_hand && o->worker == worker;
 }
 
 static bool overdue(const struct offer *o, int64_t now_us)
@@ -264,7 +360,7 @@ bool offers_pending(const struct control *c, const struct meeting *m)
 bool offers_pending_at(const struct control *c, unsigned worker)
 {
     for (const struct offer *o = c->offers_open; o; o = o->next)
-        if (o->worker == worker)
+        if (o->in_hand && o->worker == worker)
             return true;
     return false;
 }
@@ -272,7 +368,7 @@ bool offers_pending_at(const struct control *c, unsigned worker)
 void offers_of_worker_gone(struct control *c, unsigned worker)
 {
     for (struct offer *o = c->offers_open; o; o = o->next)
-        if (o->worker == worker)
+        if (o->in_hand && o->worker == worker)
             count_crash(o, clock_now_us());
     refuse_where(c, on_worker, worker, "no-worker");
 }
@@ -280,4 +376,5 @@ void offers_of_worker_gone(struct control *c, unsigned worker)
 void offers_tick(struct control *c, int64_t now_us)
 {
     refuse_where(c, overdue, now_us, "busy");
+    send_waiting(c);
 }

@@ -408,6 +408,25 @@ void worker_gone(struct control *c, unsigned index, uint32_t generation)
     lose_endpoints(c, index);
 }
 
+/* The same for all; a worker takes the limits from every hello. */
+static void say_hello(struct control *c, unsigned index)
+{
+    const struct config *k = &c->config;
+    worker_send(c, index,
+                json_pack("{s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "m", "hello", "epoch", (json_int_t)c->epoch, "limits",
+                          "handshakes_turn", (json_int_t)k->handshakes_turn, "half_open", (json_int_t)k->half_open,
+                          "half_open_source", (json_int_t)k->half_open_source, "handshake_seconds",
+                          (json_int_t)k->handshake_seconds, "stun_source", (json_int_t)k->stun_source),
+                NULL, 0);
+}
+
+void workers_tell_limits(struct control *c)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        if (worker_lives(c, i))
+            say_hello(c, i);
+}
+
 void worker_linked(struct control *c, unsigned index, uint32_t generation, bool leaving, int fd)
 {
     if (index >= WORKERS_MAX || (!c->workers[index] && !(c->workers[index] = calloc(1, sizeof *c->workers[index])))) {
@@ -430,7 +449,7 @@ void worker_linked(struct control *c, unsigned index, uint32_t generation, bool 
     w->fd = fd;
     w->overflowed = false;
     signaling_watch(c->signaling, fd, readable, w);
-    worker_send(c, index, json_pack("{s:s, s:I}", "m", "hello", "epoch", (json_int_t)c->epoch), NULL, 0);
+    say_hello(c, index);
 }
 
 void workers_free(struct control *c)

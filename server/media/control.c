@@ -10,6 +10,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+enum { MESSAGES_A_TURN = 64 };
+
 static void drop_queue(struct media *m)
 {
     while (m->queue) {
@@ -176,6 +178,7 @@ static void take_offer(struct media *m, const json_t *o, int64_t now_us)
     struct briefing *b = briefing_of(m, o);
     const char *sdp = json_string_value(json_object_get(o, "sdp"));
     json_int_t req = integer_of(o, "req");
+    m->offer_taken = true;
     if (!b)
         control_refuse(m, req, "unknown-briefing", "this worker has no wish for that briefing");
     else if (!sdp)
@@ -230,10 +233,24 @@ static void take_feed_close(struct media *m, const json_t *o, int64_t now_us)
         feed_close(f, now_us);
 }
 
+static unsigned limit_of(const json_t *limits, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(limits, name));
+    return n > 0 && n < INT32_MAX ? (unsigned)n : 0;
+}
+
 static void take_hello(struct media *m, const json_t *o)
 {
-    if (!epoch_holds(m, o))
+    const json_t *l = json_object_get(o, "limits");
+    if (!epoch_holds(m, o)) {
         control_close(m);
+        return;
+    }
+    net_set_limits(m->net, &(struct net_limits){.handshake_steps = limit_of(l, "handshakes_turn"),
+                                                .half_open = limit_of(l, "half_open"),
+                                                .half_open_source = limit_of(l, "half_open_source"),
+                                                .handshake_s = limit_of(l, "handshake_seconds"),
+                                                .stun_source = limit_of(l, "stun_source")});
 }
 
 static void dispatch(struct media *m, const char *name, const json_t *o, const int *fds, size_t n_fds, int64_t now_us)
@@ -279,10 +296,12 @@ static void take_body(struct media *m, size_t len, const int *fds, size_t n_fds,
         close(fds[i]);
 }
 
+/* What waits beyond is read in the next turn: packets come in between. */
 static void readable(void *ctx, uint32_t events, int64_t now_us)
 {
     struct media *m = ctx;
-    while (m->control >= 0) {
+    m->offer_taken = false;
+    for (int i = 0; i < MESSAGES_A_TURN && m->control >= 0 && !m->offer_taken; i++) {
         int fds[LINK_FDS_MAX];
         size_t len, n_fds;
         int err = link_receive_body(m->control, m->body, LINK_BODY_MAX, &len, fds, &n_fds);

@@ -141,6 +141,7 @@ struct media {
     struct wish_briefing incoming; /* a wish being received */
     uint64_t incoming_version;
     bool receiving;
+    bool offer_taken; /* in this turn: one is enough, they take a millisecond */
 
     struct feed_counters feeds;
     int64_t heartbeat_us, state_us, rates_us, feed_us;

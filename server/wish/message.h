@@ -2,7 +2,9 @@
  * Pure codec. Thread: any. Field names are the JSON's; `m` names the message.
  *
  * To the worker
- *   {"m":"hello","epoch":E}                                    first on every new link; a lower epoch is refused
+ *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source"}}
+ *       first on every new link; a lower epoch is refused. Again with new limits after a reload of the configuration. A
+ * limit that is missing is the default of net/net.h
  *   {"m":"wish-begin","epoch":E,"version":V,"briefing":"id","record":b,"record_cameras":b,"stage":n,"screen":n,"floor":n}
  *   {"m":"wish-endpoint", …struct wish_endpoint…}              (as many as needed)
  *   {"m":"wish-end","version":V,"count":N}                     applied here, as a whole, never in part

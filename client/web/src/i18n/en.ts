@@ -89,6 +89,7 @@ export const en: Words = {
         testing: 'Playing…',
         enter: 'Enter the room',
         entering: 'Entering…',
+        waiting: (place: number) => `Many endpoints are coming in at once. You are number ${place} and will be in within seconds; nothing needs to be done.`,
         without: 'Enter without camera and microphone · Listen only',
         asking: 'The browser asks whether camera and microphone may be used. Choose “Allow”.',
         preview: 'Picture of your camera',

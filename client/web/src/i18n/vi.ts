@@ -87,6 +87,7 @@ export const vi = {
         testing: 'Đang phát…',
         enter: 'Vào phòng họp',
         entering: 'Đang vào…',
+        waiting: (place: number) => `Nhiều điểm cầu đang vào cùng lúc. Bạn ở lượt thứ ${place}, sẽ vào trong ít giây; không cần làm gì.`,
         without: 'Vào không camera, micrô · Chỉ nghe',
         asking: 'Trình duyệt đang hỏi quyền dùng camera và micrô. Hãy bấm “Cho phép”.',
         preview: 'Hình từ camera của bạn',

@@ -20,7 +20,7 @@ export function Conference({ room, units }: { room: Room; units: number }) {
     useGround('lacquer');
     const state = room.briefing.value;
     useTitle(state?.title ?? words.value.product);
-    if (state === null || room.me.value === null) return <Spinner>{words.value.join.entering}</Spinner>;
+    if (state === null || room.me.value === null) return <Spinner>{room.waiting.value > 0 ? words.value.join.waiting(room.waiting.value) : words.value.join.entering}</Spinner>;
     return <Inside room={room} state={state} units={units} />;
 }
 

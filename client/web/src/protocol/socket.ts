@@ -31,7 +31,7 @@ const longestRetryMs = 4_000;
 // Refusals of hello that stay what they are; after all others it is tried again.
 const final = new Set([
     'not-invited', 'removed', 'foreign-unit', 'foreign-briefing', 'foreign-endpoint', 'unknown-briefing', 'unknown-endpoint', 'already-closed',
-    'briefing-full', 'no-session', 'not-allowed', 'bad-link', 'expired-link', 'bad-subprotocol', 'quarantined', 'bad-params',
+    'briefing-full', 'unit-full', 'no-session', 'not-allowed', 'bad-link', 'expired-link', 'bad-subprotocol', 'quarantined', 'bad-params',
 ]);
 
 export class BriefingSocket {
@@ -85,10 +85,7 @@ export class BriefingSocket {
         if (socket === null || socket.readyState !== WebSocket.OPEN) return Promise.reject(new Refused(unreachable));
         const id = this.nextId++;
         return new Promise<Requests[M]['result']>((resolve, reject) => {
-            const timer = setTimeout(() => {
-                this.waiting.delete(id);
-                reject(new Refused(timedOut));
-            }, timeoutMs);
+            const timer = this.expire(id, reject, timeoutMs);
             this.waiting.set(id, { resolve: (result) => resolve(result as Requests[M]['result']), reject, timer });
             socket.send(JSON.stringify({ id, method, params }));
         });
@@ -151,8 +148,25 @@ export class BriefingSocket {
         this.heardMs = Date.now();
         const message = JSON.parse(text) as ServerReply | BriefingEvent | ServerNotice;
         if ('event' in message) this.handlers.event(message);
-        else if ('notice' in message) this.handlers.notice(message);
-        else this.answered(message);
+        else if ('notice' in message) {
+            if (message.notice === 'waiting') this.patience();
+            this.handlers.notice(message);
+        } else this.answered(message);
+    }
+
+    /** The server has our hello and says that its turn will come: the clock of an answer begins anew. */
+    private patience(): void {
+        for (const [id, waiting] of this.waiting) {
+            clearTimeout(waiting.timer);
+            waiting.timer = this.expire(id, waiting.reject, requestTimeoutMs);
+        }
+    }
+
+    private expire(id: number, reject: (error: Refused) => void, timeoutMs: number): ReturnType<typeof setTimeout> {
+        return setTimeout(() => {
+            this.waiting.delete(id);
+            reject(new Refused(timedOut));
+        }, timeoutMs);
     }
 
     private answered(reply: ServerReply): void {

@@ -49,6 +49,8 @@ export class Room {
     readonly phase = signal<Phase>('joining');
     readonly link = signal<LinkState>('connecting');
     readonly refusal = signal<ServerError | null>(null);
+    /** My place among those who come in at the same time; 0: not waiting. */
+    readonly waiting = signal(0);
     readonly speaker = signal(0);
     readonly line = signal<NoticeLine | null>(null);
     readonly lines = signal<NoticeLines['endpoints']>([]);
@@ -307,6 +309,9 @@ export class Room {
             case 'slots':
                 this.media.assigned(notice.data);
                 break;
+            case 'waiting':
+                this.waiting.value = notice.data.place;
+                break;
             case 'speaker':
                 this.speaker.value = notice.data.number;
                 break;
@@ -338,6 +343,7 @@ export class Room {
 
     private linked(state: LinkState): void {
         this.link.value = state;
+        this.waiting.value = 0;
         if (state === 'live') this.media.linkLive();
     }
 
