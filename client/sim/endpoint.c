@@ -193,6 +193,8 @@ static void take_clip(struct endpoint *e, int64_t now_us)
     e->sender = sender_new(clip, 0x10000000u + (e->index + 1) * 64, now_us + (int64_t)(e->index * 7919 % 40000));
     if (!e->sender)
         return;
+    if (e->options->frozen)
+        sender_freeze(e->sender);
     if (e->options->no_keyframes)
         sender_ignore_keyframe_requests(e->sender);
     if (e->options->sent)

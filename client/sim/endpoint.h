@@ -25,6 +25,7 @@ struct endpoint_options {
     bool speaks;       /* microphone on from the start */
     bool publishes;    /* false: sees and hears only, no clip is made */
     bool ignore_mute;  /* goes on sending sound whatever the server says */
+    bool frozen;       /* its camera hangs, see sender_freeze() */
     bool no_keyframes; /* never sends a keyframe when asked */
     enum hostile_kind hostile;
     sender_tap *sent; /* may be NULL */

@@ -42,7 +42,7 @@ struct sender {
     struct net_transport *transport;
     struct stream sound;
     struct layer layers[CLIP_LAYERS];
-    bool microphone, camera, ignore_requests;
+    bool microphone, camera, ignore_requests, frozen;
     int64_t start_us, next_report_us;
     uint64_t next_sound, next_frame; /* counted from start_us */
     uint16_t transport_seq;
@@ -114,6 +114,11 @@ void sender_ignore_keyframe_requests(struct sender *s)
     s->ignore_requests = true;
 }
 
+void sender_freeze(struct sender *s)
+{
+    s->frozen = true;
+}
+
 void sender_set_tap(struct sender *s, sender_tap *tap, void *ctx)
 {
     s->tap = tap;
@@ -180,7 +185,7 @@ static void send_retransmission(struct sender *s, unsigned layer, const struct s
 static void send_picture(struct sender *s, unsigned layer, uint64_t n, int64_t now_us)
 {
     struct layer *l = &s->layers[layer];
-    uint32_t frame = (uint32_t)(n % clip_frames(s->clip));
+    uint32_t frame = s->frozen ? 0 : (uint32_t)(n % clip_frames(s->clip));
     struct clip_bytes b = clip_picture(s->clip, layer, frame, l->keyframe_wanted);
     uint32_t packets = (uint32_t)((b.len + CHUNK - 1) / CHUNK), offset = 0;
     l->picture_id = (l->picture_id + 1) & 0x7fff;
@@ -243,7 +248,8 @@ int64_t sender_run(struct sender *s, int64_t now_us)
             send_sound(s, s->next_sound, now_us);
     for (; (int64_t)(s->next_frame * 1000000 / s->fps) <= since_us; s->next_frame++)
         for (unsigned i = 0; s->camera && i < CLIP_LAYERS; i++)
-            send_picture(s, i, s->next_frame, now_us);
+            if (!s->frozen || s->layers[i].keyframe_wanted)
+                send_picture(s, i, s->next_frame, now_us);
     if (now_us >= s->next_report_us)
         send_reports(s, now_us);
 

@@ -31,6 +31,8 @@ void sender_attach(struct sender *s, struct net_transport *t, int64_t now_us);
 void sender_set(struct sender *s, bool microphone, bool camera);
 /* Keyframes only at the start, never when asked (a source that leaves the recorder nothing to start from). */
 void sender_ignore_keyframe_requests(struct sender *s);
+/* The camera hangs: the same picture, sent only when somebody asks for a keyframe. */
+void sender_freeze(struct sender *s);
 void sender_set_tap(struct sender *s, sender_tap *tap, void *ctx);
 
 /* Sends what is due; returns when it wants to run again. */

@@ -73,6 +73,7 @@ static const char usage[] =
     "  --source N        number of the first endpoint's picture and tone, default 0\n"
     "  --no-video        sound only;  --speak: microphones on from the start\n"
     "  --no-keyframes    keyframes only at the start; SIGUSR1: none from now on\n"
+    "  --frozen          the camera hangs: a still picture, only when asked\n"
     "  --ignore-mute     goes on sending sound whatever the server says\n"
     "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
     "  --ipv6            take the IPv6 candidate\n"
@@ -97,6 +98,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         NO_VIDEO,
         SPEAK,
         NO_KEYFRAMES,
+        FROZEN,
         IGNORE_MUTE,
         HOSTILE,
         IPV6,
@@ -119,6 +121,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         {"no-video", 0, 0, NO_VIDEO},
         {"speak", 0, 0, SPEAK},
         {"no-keyframes", 0, 0, NO_KEYFRAMES},
+        {"frozen", 0, 0, FROZEN},
         {"ignore-mute", 0, 0, IGNORE_MUTE},
         {"hostile", 1, 0, HOSTILE},
         {"ipv6", 0, 0, IPV6},
@@ -147,6 +150,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         case NO_VIDEO: o->video = false; break;
         case SPEAK: o->speaks = true; break;
         case NO_KEYFRAMES: o->no_keyframes = true; break;
+        case FROZEN: o->frozen = true; break;
         case IGNORE_MUTE: o->ignore_mute = true; break;
         case HOSTILE:
             if (!hostile_kind_of(optarg, &o->hostile))

@@ -34,6 +34,7 @@ enum link_kind {
     LINK_COMPOSED = 14,    /* a = exit status of a composer; text = its job, as in LINK_COMPOSE */
     LINK_KEPT_FEED = 15,   /* after a start of control, one for each kept feed, as in LINK_FEED. Ends with LINK_KEPT_END. */
     LINK_KEPT_END = 16,    /* a = how many workers there are to be; a LINK_WORKER for each that runs follows */
+    LINK_CHECKER = 17,     /* giaoban-check runs: fds: a new socketpair's end (check/session.h says what goes over it) */
 
     /* giaoband → supervisor. */
     LINK_RECORD = 20, /* start a recorder; text = briefing id (its directory is DATA/recordings/<id>); a = MB of free room on
@@ -53,7 +54,8 @@ enum link_kind {
     /* supervisor → giaoban-media. */
     LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =
                           announced addresses, separated by a space: they replace the sockets' own in answers; often "" */
-    LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former) */
+    LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former); giaoban-check gets
+                          one too */
 
     /* An upgrade in place, see supervisor/upgrade.h. */
     LINK_UPGRADE = 40,       /* giaoband → supervisor: the programs on disk are new, begin */

@@ -128,6 +128,15 @@ static const struct refusal table[] = {
     {"quarantined", "Thiết bị này nhiều lần gây lỗi nên tạm bị cách ly. Hãy dùng máy hoặc trình duyệt khác.",
      "This device has caused faults repeatedly and is kept out. Use another device or browser."},
 
+    /* Checks of a room. */
+    {"check-offline",
+     "Điểm cầu này chưa kết nối âm thanh, hình ảnh nên chưa kiểm tra được. Hãy thử lại khi điểm cầu đã vào phòng họp.",
+     "This endpoint has no media connection yet, so it can't be checked. Try again when it is in the room."},
+    {"check-running", "Điểm cầu này đang được kiểm tra. Kết quả có sau vài giây.",
+     "This endpoint is being checked already. Its result is there in a few seconds."},
+    {"check-failed", "Lần kiểm tra này bị gián đoạn; phiên họp và điểm cầu không bị ảnh hưởng. Hãy kiểm tra lại.",
+     "This check was interrupted; the briefing and the endpoint are not affected. Check again."},
+
     /* Recording and archive. */
     {"recorder-unhealthy",
      "Bộ ghi hình chưa sẵn sàng. Phiên họp vẫn diễn ra bình thường nhưng chưa được ghi; hãy báo kỹ thuật.",

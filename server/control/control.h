@@ -6,7 +6,7 @@
  *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
  *   recording.c     recorders, composing                 archive.c   /api/v1/archive
  *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
- *   admission.c     joins a second
+ *   admission.c     joins a second                       checks.c    checks of a room's picture and sound
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -117,6 +117,7 @@ struct moving {
 
 struct admission;
 struct aside;
+struct check;
 struct offer;
 struct worker;
 struct feed;
@@ -150,11 +151,15 @@ struct control {
     int64_t hold_until_us;   /* see wishes_held(); 0: over */
     int64_t expect_until_us; /* see workers_known() */
     struct recording *recordings;
+    struct check *checks; /* in the order of asking */
+    int checker_fd;       /* giaoban-check; −1: it doesn't run */
+    uint32_t next_check;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
     uint64_t feeds_broken;
     uint64_t events_appended, offers, offers_refused, offers_waited, commits_failed;
+    uint64_t checks_done, checks_failed;
     struct admission *admissions; /* admission.c; first come, first served */
     struct bucket admitted;
     int64_t admissions_told_us;
@@ -261,6 +266,22 @@ void feed_broke(struct control *c, uint32_t id);
 void feeds_drop_recorder(struct control *c, const char *briefing);
 /* The worker holds nothing of the briefing any more: it ends what it wrote. */
 void feeds_left(struct control *c, const char *briefing, unsigned worker);
+/* A feed for one look at an endpoint; check_feed_ready() or check_feed_lost() follows. 0: no memory. */
+uint32_t feed_check_open(struct control *c, const char *briefing, unsigned worker, uint32_t endpoint);
+void feed_check_close(struct control *c, uint32_t id);
+/* A worker won't have it. */
+void feed_refused(struct control *c, unsigned worker, uint32_t id);
+
+/* ---- checks.c ---- */
+void check_request(struct meeting *m, uint32_t by, struct ws_peer *peer, int64_t id, const json_t *params);
+void checker_linked(struct control *c, int fd); /* giaoban-check, with a new socket: taken over */
+/* The worker writes it; the descriptors stay feed.c's. */
+void check_feed_ready(struct control *c, uint32_t feed, int data, int tail);
+void check_feed_lost(struct control *c, uint32_t feed);
+void checks_forget_peer(struct control *c, const struct ws_peer *peer);
+void checks_tick(struct control *c, int64_t now_us);
+unsigned checks_running(const struct control *c); /* that giaoban-check has in hand */
+void checks_free(struct control *c);
 
 /* ---- recording.c ---- */
 void recordings_resume(struct control *c); /* after LINK_KEPT_END */

@@ -147,6 +147,7 @@ static void tick(struct control *c)
         entries_tick(c, now_us);
         offers_tick(c, now_us);
         moves_tick(c, now_us);
+        checks_tick(c, now_us);
         feeds_update(c);
     }
     if (now_us >= c->second_us) {
@@ -200,6 +201,7 @@ static void loop(struct control *c)
 static void stop(struct control *c)
 {
     aside_stop(c);
+    checks_free(c);
     feeds_stop(c);
     workers_free(c);
     store_close(c->store); /* completions of what was queued are called here */
@@ -223,7 +225,7 @@ static int configure(struct control *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct control control;
+    static struct control control = {.checker_fd = -1};
     if (has_mode(argc, argv, "--print-config")) {
         config_print(stdout);
         return 0;

@@ -78,6 +78,7 @@ void entry_dismiss(struct control *c, struct ws_peer *peer, const char *notice)
         v->meeting = NULL; /* its closing is nobody's absence */
     meeting_forget_peer(c, peer);
     offer_forget_peer(c, peer);
+    checks_forget_peer(c, peer);
     peer_notice(peer, notice, NULL);
     signaling_close(peer, notice);
 }
@@ -294,6 +295,7 @@ void entry_closed(struct control *c, struct ws_peer *peer)
     meeting_forget_peer(c, peer);
     offer_forget_peer(c, peer);
     admission_forget_peer(c, peer);
+    checks_forget_peer(c, peer);
     if (!v)
         return;
     struct seat *seat = v->meeting ? &v->meeting->seats[v->number] : NULL;

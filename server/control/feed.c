@@ -1,5 +1,6 @@
-/* Feeds: rings between workers (mirrors) and from workers to recorders. Made by a helper thread, since populating the memory
- * takes 12 µs a page; opened at the writer first, at the reader once the writer has sealed it. */
+/* Feeds: rings between workers (mirrors), from workers to recorders, and to giaoban-check for one look. Made by a helper
+ * thread, since populating the memory takes 12 µs a page; opened at the writer first, at the reader once the writer has
+ * sealed it. */
 #include "control/control.h"
 
 #include "base/cleanup.h"
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define CHECK_BYTES (2u << 20)  /* polled every 20 ms; this is seconds of a camera's lowest layer */
 #define MIRROR_BYTES (8u << 20) /* a mirror is read within milliseconds; this is a second of 60 Mbit/s */
 
 enum feed_phase {
@@ -29,13 +31,14 @@ struct feed {
     struct feed *next;
     uint32_t id;
     char briefing[WISH_ID_MAX];
-    unsigned writer, reader; /* workers; the reader of a recorder's feed is RECORDER */
+    unsigned writer, reader; /* workers; the reader of a recorder's feed is RECORDER, of a check's CHECKER */
+    uint32_t endpoint;       /* of a check */
     int data, tail, wake;    /* −1: none */
     enum feed_phase phase;
     bool wanted;
 };
 
-enum { RECORDER = WORKERS_MAX };
+enum { RECORDER = WORKERS_MAX, CHECKER };
 
 struct feed_order {
     struct feed_order *next;
@@ -165,6 +168,15 @@ static void close_at(struct control *c, const struct feed *f, unsigned worker)
         worker_send(c, worker, json_pack("{s:s, s:I}", "m", "feed-close", "feed", (json_int_t)f->id), NULL, 0);
 }
 
+static void open_check(struct control *c, struct feed *f)
+{
+    f->phase = FEED_OPENING;
+    worker_send(c, f->writer,
+                json_pack("{s:s, s:I, s:s, s:s, s:I}", "m", "feed-open", "feed", (json_int_t)f->id, "briefing", f->briefing,
+                          "role", "check", "endpoint", (json_int_t)f->endpoint),
+                (const int[]){f->data, f->tail}, 2);
+}
+
 static void open_writer(struct control *c, struct feed *f)
 {
     f->phase = FEED_OPENING;
@@ -189,10 +201,13 @@ static void made(void *ctx, int fd)
             f->data = o->data;
             f->tail = o->tail;
             f->phase = FEED_WAITING;
+            if (f->reader == CHECKER)
+                open_check(c, f);
         } else {
             if (f) {
                 log_error("feed", "feed=%u not made: %s", o->id, err_str(o->err));
                 f->phase = FEED_FAILED;
+                check_feed_lost(c, o->id);
             }
             order_close(o);
         }
@@ -210,6 +225,10 @@ void feed_ready(struct control *c, unsigned worker, uint32_t id)
     struct link_message m = {.kind = LINK_FEED, .a = f->id, .b = f->writer, .c = f->reader == RECORDER ? 0 : f->reader + 1};
     int fds[] = {f->data, f->tail, f->wake};
     f->phase = FEED_OPEN;
+    if (f->reader == CHECKER) { /* nobody keeps it: a check that is interrupted begins anew */
+        check_feed_ready(c, f->id, f->data, f->tail);
+        return;
+    }
     link_say(&m, f->briefing, fds, f->wake >= 0 ? 3 : 2);
     if (f->reader != RECORDER)
         open_at(c, f, f->reader, "reader", f->writer);
@@ -264,6 +283,8 @@ static bool keeps(struct control *c, const struct feed *f)
     bool ended, drained = false;
     if (f->phase == FEED_OVER && f->data >= 0 && !feed_look(f->data, f->tail, &ended, &drained) && drained)
         return false;
+    if (f->reader == CHECKER)
+        return true; /* checks.c closes it */
     if (f->reader == RECORDER)
         return recording_runs(c, f->briefing);
     return !worker_lives(c, f->writer) || !worker_lives(c, f->reader);
@@ -314,7 +335,9 @@ void feeds_kept(struct control *c, const struct link_message *m, const int *fds,
 /* A mirror ends on both sides; a recorder's feed waits for the successor, which goes on behind what is in it. */
 static void lose_side(struct control *c, struct feed *f)
 {
-    if (f->reader != RECORDER)
+    if (f->reader == CHECKER)
+        check_feed_lost(c, f->id);
+    else if (f->reader != RECORDER)
         feed_drop(c, f);
     else if (f->data >= 0 && f->phase != FEED_OVER)
         f->phase = FEED_WAITING;
@@ -389,6 +412,37 @@ void feeds_drop_recorder(struct control *c, const char *briefing)
         close_at(c, f, f->writer);
         feed_free(c, f); /* the supervisor keeps it until the recorder has finished */
     }
+}
+
+/* ---- for a check ---- */
+
+uint32_t feed_check_open(struct control *c, const char *briefing, unsigned worker, uint32_t endpoint)
+{
+    struct feed *f = feed_add(c, c->next_feed++, briefing, worker, CHECKER);
+    if (!f)
+        return 0;
+    f->endpoint = endpoint;
+    if (order(c, f->id, CHECK_BYTES)) {
+        feed_free(c, f);
+        return 0;
+    }
+    return f->id;
+}
+
+void feed_check_close(struct control *c, uint32_t id)
+{
+    struct feed *f = feed_find(c, id);
+    if (!f)
+        return;
+    close_at(c, f, f->writer);
+    feed_free(c, f);
+}
+
+void feed_refused(struct control *c, unsigned worker, uint32_t id)
+{
+    struct feed *f = feed_find(c, id);
+    if (f && f->writer == worker && f->reader == CHECKER)
+        check_feed_lost(c, id);
 }
 
 /* ---- life ---- */

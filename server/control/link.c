@@ -69,6 +69,10 @@ static void handle(struct control *c, const struct link_message *m, const int *f
         if (n_fds == 1)
             worker_linked(c, m->a, m->b, m->c != 0, fcntl(fds[0], F_DUPFD_CLOEXEC, 10));
         break;
+    case LINK_CHECKER:
+        if (n_fds == 1)
+            checker_linked(c, fcntl(fds[0], F_DUPFD_CLOEXEC, 10));
+        break;
     case LINK_WORKER_GONE: worker_gone(c, m->a, m->b); break;
     case LINK_RECORDER: recording_recorder(c, m); break;
     case LINK_COMPOSED: recording_composed(c, m); break;

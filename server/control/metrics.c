@@ -44,6 +44,7 @@ char *metrics_text(void *ctx)
     if (!to)
         return NULL;
     print_briefings(to, c);
+    fprintf(to, "giaoban_checks_running %u\n", checks_running(c));
     fprintf(to,
             "giaoban_events_appended_total %" PRIu64 "\ngiaoban_commits_total %" PRIu64
             "\ngiaoban_commits_failed_total %" PRIu64 "\n",
@@ -55,6 +56,8 @@ char *metrics_text(void *ctx)
             "\ngiaoban_joins_refused_full_total %" PRIu64 "\ngiaoban_joins_waiting %u\ngiaoban_offers_waited_total %" PRIu64
             "\ngiaoban_offers_waiting %u\n",
             c->joins, c->joins_waited, c->joins_full, admissions_waiting(c), c->offers_waited, offers_waiting(c));
+    fprintf(to, "giaoban_checks_total %" PRIu64 "\ngiaoban_checks_failed_total %" PRIu64 "\n", c->checks_done,
+            c->checks_failed);
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
     fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
             c->longest_turn_us, c->slow_turns);

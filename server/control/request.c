@@ -47,6 +47,8 @@ void request_on_peer(void *ctx, struct ws_peer *peer, int64_t id, const char *me
         offer_request(v->meeting, v->number, peer, id, params);
     else if (strcmp(method, "layout") == 0)
         offer_layout(v->meeting, v->number, peer, id, params);
+    else if (strcmp(method, "check") == 0)
+        check_request(v->meeting, v->number, peer, id, params);
     else
         command_request(v->meeting, v->number, peer, id, method, params);
 }

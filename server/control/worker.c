@@ -308,6 +308,8 @@ static void refused(struct worker *w, const json_t *message)
     const char *code = json_string_value(json_object_get(message, "code")),
                *why = json_string_value(json_object_get(message, "why"));
     log_warn("worker", "worker=%u refused code=%s why=\"%s\"", w->index, code ? code : "", why ? why : "");
+    if (code && strcmp(code, "feed") == 0)
+        feed_refused(w->control, w->index, (uint32_t)json_integer_value(json_object_get(message, "feed")));
     if (code && strcmp(code, "stale") == 0)
         forget_sent(w->control, w->index);
 }

@@ -209,14 +209,18 @@ static void take_feed_open(struct media *m, const json_t *o, const int *fds, siz
     static const struct {
         const char *name;
         enum feed_role role;
-    } roles[] = {{"writer", FEED_ROLE_WRITER}, {"reader", FEED_ROLE_READER}, {"recorder", FEED_ROLE_RECORDER}};
+    } roles[] = {{"writer", FEED_ROLE_WRITER},
+                 {"reader", FEED_ROLE_READER},
+                 {"recorder", FEED_ROLE_RECORDER},
+                 {"check", FEED_ROLE_CHECK}};
     struct briefing *b = briefing_of(m, o);
     const char *name = json_string_value(json_object_get(o, "role"));
     json_int_t id = integer_of(o, "feed");
     int err = ERR_NOTFOUND;
-    for (size_t i = 0; b && name && i < 3; i++)
+    for (size_t i = 0; b && name && i < sizeof roles / sizeof *roles; i++)
         if (!strcmp(roles[i].name, name))
-            err = feeds_open(b, (uint64_t)id, roles[i].role, (unsigned)integer_of(o, "peer"), fds, n_fds);
+            err = feeds_open(b, (uint64_t)id, roles[i].role,
+                             (unsigned)integer_of(o, roles[i].role == FEED_ROLE_CHECK ? "endpoint" : "peer"), fds, n_fds);
     if (err)
         log_warn("media", "feed=%lld refused: %s", (long long)id, err_str(err));
     if (err)

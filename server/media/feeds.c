@@ -1,4 +1,4 @@
-/* Feeds that we write: mirrors for other workers, and the recorder's. */
+/* Feeds that we write: mirrors for other workers, the recorder's, and the check's. */
 #include "media/media.h"
 
 #include "base/bytes.h"
@@ -279,7 +279,7 @@ void feeds_tap(void *ctx, const struct sfu_tapped *t)
         if (!f->writer)
             continue;
         struct feed_track *track = track_of(f, t->source);
-        if (f->role == FEED_ROLE_RECORDER ? !recorder_takes(f, track, t) : !mirror_takes(f, t))
+        if (f->role == FEED_ROLE_WRITER ? !mirror_takes(f, t) : !recorder_takes(f, track, t))
             continue;
         if (!body)
             body = canonical(t);
@@ -303,8 +303,11 @@ void feeds_track_ended(struct briefing *b, const struct source *s, int64_t now_u
 
 /* ---- what is wanted ---- */
 
-static bool is_recorded(const struct wish_briefing *w, const struct source *s)
+static bool is_chosen(const struct feed *f, const struct source *s)
 {
+    const struct wish_briefing *w = &f->briefing->effective;
+    if (f->role == FEED_ROLE_CHECK)
+        return s->number == f->peer && s->kind != WISH_SCREEN;
     if (!w->record)
         return false;
     switch (s->kind) {
@@ -358,9 +361,18 @@ static uint8_t newly_requested(const struct feed *f, struct feed_track *t, const
     return layers;
 }
 
+/* The recorder has the best layer there is. A check has the lowest: it is there on the poorest line, and decodes in no time.
+ */
+static uint8_t target_layer(const struct feed *f, const struct feed_track *t, const struct source *s, int64_t now_us)
+{
+    if (f->role == FEED_ROLE_RECORDER)
+        return (uint8_t)source_highest_layer(s, now_us);
+    return t->layer != SLOT_NO_LAYER ? t->layer : (uint8_t)source_choose_layer(s, 1, now_us);
+}
+
 static void choose_recorded(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
-    bool chosen = s->open && is_recorded(&f->briefing->effective, s);
+    bool chosen = s->open && is_chosen(f, s);
     if (t->chosen && !chosen && t->started)
         put_end(f, s, now_us); /* muted, off the stage, recording off: what is missing from here on is no loss */
     if (!chosen)
@@ -371,7 +383,7 @@ static void choose_recorded(struct feed *f, struct feed_track *t, struct source 
     uint8_t requested = newly_requested(f, t, s);
     if (t->layer != SLOT_NO_LAYER && (requested & 1u << t->layer)) /* the recorder misses something */
         source_want_keyframe(s, t->layer, now_us);
-    t->target = (uint8_t)source_highest_layer(s, now_us);
+    t->target = target_layer(f, t, s, now_us);
     if (t->layer == SLOT_NO_LAYER && replay(f, t, s, t->target, HISTORY_AGE_US, now_us))
         t->layer = t->target;
     if (t->target != t->layer)
@@ -396,7 +408,7 @@ static void heed_cells(struct feed *f, struct feed_track *t, struct source *s, i
 static void tick_track(struct feed *f, struct source *s, int64_t now_us)
 {
     struct feed_track *t = track_of(f, s);
-    if (f->role == FEED_ROLE_RECORDER) {
+    if (f->role != FEED_ROLE_WRITER) {
         choose_recorded(f, t, s, now_us);
         if (t->started && t->chosen && now_us - t->meta_us >= FEED_META_US)
             put_meta(f, t, s, now_us);

@@ -63,15 +63,15 @@ struct endpoint {
     char fmtp[SFU_KINDS][SDP_FMTP_MAX];
 };
 
-enum feed_role { FEED_ROLE_WRITER, FEED_ROLE_READER, FEED_ROLE_RECORDER };
+enum feed_role { FEED_ROLE_WRITER, FEED_ROLE_READER, FEED_ROLE_RECORDER, FEED_ROLE_CHECK };
 
 /* One track in a feed that we write. */
 struct feed_track {
     uint32_t incarnation;
     uint8_t keyframe_seq[SFU_LAYERS]; /* of the cell, as last seen */
-    uint8_t layer;                    /* recorder: what is recorded, SLOT_NO_LAYER: nothing yet */
+    uint8_t layer;                    /* recorder, check: what is written, SLOT_NO_LAYER: nothing yet */
     uint8_t target;
-    bool chosen;           /* recorder: this track is recorded now */
+    bool chosen;           /* recorder, check: this track is written now */
     bool started;          /* records of this incarnation have been written */
     uint8_t wanted, alive; /* mirror: layers that the reader wants, that it was told to live */
     int64_t meta_us, rates_us;
@@ -84,7 +84,7 @@ struct feed {
     struct briefing *briefing;
     uint64_t id;
     enum feed_role role;
-    unsigned peer;
+    unsigned peer; /* the other worker; of a check, the endpoint that is looked at */
     struct feed_writer *writer;
     struct feed_reader *reader;
     int wake_fd; /* −1: none */

@@ -22,8 +22,9 @@
 #define PAGE_BYTES 4096
 #define LINK_BUFFER_BYTES (2 * 1024 * 1024)
 
-static const char *const kind_names[] = {"control", "worker", "recorder", "composer"};
-static const char *const program_names[] = {"giaoband", "giaoban-media", "giaoban-recorder", "giaoban-recorder"};
+static const char *const kind_names[] = {"control", "worker", "check", "recorder", "composer"};
+static const char *const program_names[] = {"giaoband", "giaoban-media", "giaoban-check", "giaoban-recorder",
+                                            "giaoban-recorder"};
 
 struct child *children_add(struct children *c, enum child_kind kind, uint32_t index, const char *job)
 {

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum child_kind { CHILD_CONTROL, CHILD_WORKER, CHILD_RECORDER, CHILD_COMPOSER };
+enum child_kind { CHILD_CONTROL, CHILD_WORKER, CHILD_CHECK, CHILD_RECORDER, CHILD_COMPOSER };
 
 enum { CHILD_KINDS = CHILD_COMPOSER + 1, CHILDREN_MAX = 320 };
 

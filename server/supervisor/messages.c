@@ -17,11 +17,11 @@ static struct child *control_of(struct supervisor *s)
     return control && control->pid > 0 ? control : NULL;
 }
 
-void supervisor_pair_up(struct child *control, struct child *worker)
+void supervisor_pair_up(struct child *control, struct child *other)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-        log_error("link", "no socketpair for worker %u: %s", worker->index, strerror(errno));
+        log_error("link", "no socketpair for pid=%d: %s", (int)other->pid, strerror(errno));
         return;
     }
     /* A full wish of a large briefing goes out in one turn. */
@@ -29,9 +29,11 @@ void supervisor_pair_up(struct child *control, struct child *worker)
     for (int i = 0; i < 2; i++)
         if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
             setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-    child_send(worker, &(struct link_message){.kind = LINK_CONTROL}, &pair[1], 1);
-    struct link_message linked = {
-        .kind = LINK_WORKER, .a = worker->index, .b = worker->generation, .c = worker->leaving ? 1 : 0};
+    struct link_message linked = {.kind = other->kind == CHILD_CHECK ? LINK_CHECKER : LINK_WORKER,
+                                  .a = other->index,
+                                  .b = other->generation,
+                                  .c = other->leaving ? 1 : 0};
+    child_send(other, &(struct link_message){.kind = LINK_CONTROL}, &pair[1], 1);
     child_send(control, &linked, &pair[0], 1);
     close(pair[0]);
     close(pair[1]);
@@ -45,6 +47,8 @@ static void equip_control(struct supervisor *s, struct child *control)
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
         struct child *child = &s->children.all[i];
         if (child->used && child->pid > 0 && child->kind == CHILD_WORKER && upgrade_shows(s, child))
+            supervisor_pair_up(control, child);
+        if (child->used && child->pid > 0 && child->kind == CHILD_CHECK)
             supervisor_pair_up(control, child);
         if (child->used && child->pid > 0 && child->kind == CHILD_RECORDER) {
             struct link_message runs = {.kind = LINK_RECORDER, .a = 1, .b = child->restarts};
@@ -71,6 +75,13 @@ static void send_spare(struct child *recorder)
     child_send(recorder, &(struct link_message){.kind = LINK_RECORD, .a = recorder->spare_mb}, NULL, 0);
 }
 
+static void equip_check(struct supervisor *s, struct child *check)
+{
+    struct child *control = control_of(s);
+    if (control)
+        supervisor_pair_up(control, check);
+}
+
 static void equip_recorder(struct supervisor *s, struct child *recorder)
 {
     send_spare(recorder);
@@ -89,6 +100,7 @@ void supervisor_equip(struct supervisor *s, struct child *child)
     switch (child->kind) {
     case CHILD_CONTROL: equip_control(s, child); break;
     case CHILD_WORKER: equip_worker(s, child); break;
+    case CHILD_CHECK: equip_check(s, child); break;
     case CHILD_RECORDER: equip_recorder(s, child); break;
     case CHILD_COMPOSER: break;
     }

@@ -26,6 +26,7 @@ void supervisor_start(struct supervisor *s, int64_t now_us)
     children_add(&s->children, CHILD_CONTROL, 0, "");
     for (unsigned i = 0; i < s->settings.workers; i++)
         children_add(&s->children, CHILD_WORKER, i, "");
+    children_add(&s->children, CHILD_CHECK, 0, "");
 }
 
 static void start_due(struct supervisor *s, int64_t now_us)
@@ -97,6 +98,7 @@ static void bury(struct supervisor *s, struct child *child, int status, int64_t 
         if (child->leaving)
             upgrade_bury_worker(s, child);
         break;
+    case CHILD_CHECK: break; /* control sees its socket end */
     case CHILD_RECORDER: recorder_gone(s, child, status); break;
     case CHILD_COMPOSER:
         tell_control(s, (struct link_message){.kind = LINK_COMPOSED, .a = (uint32_t)status}, child->job);
@@ -149,7 +151,7 @@ static void enter(struct supervisor *s, enum stop_phase phase, int64_t now_us)
     switch (phase) {
     case RUNNING: break;
     case STOP_CONTROL: each(s, CHILD_CONTROL, CHILD_CONTROL, ask_to_stop); break;
-    case STOP_WORKERS: each(s, CHILD_WORKER, CHILD_WORKER, ask_to_stop); break;
+    case STOP_WORKERS: each(s, CHILD_WORKER, CHILD_CHECK, ask_to_stop); break;
     case STOP_RECORDERS: each(s, CHILD_RECORDER, CHILD_COMPOSER, ask_to_stop); break;
     case STOP_KILL: each(s, CHILD_CONTROL, CHILD_COMPOSER, kill_it); break;
     }
@@ -168,7 +170,7 @@ static bool any_running(const struct supervisor *s, enum child_kind first, enum 
 static void advance_stop(struct supervisor *s, int64_t now_us)
 {
     static const enum child_kind first[] = {0, CHILD_CONTROL, CHILD_WORKER, CHILD_RECORDER, CHILD_CONTROL};
-    static const enum child_kind last[] = {0, CHILD_CONTROL, CHILD_WORKER, CHILD_COMPOSER, CHILD_COMPOSER};
+    static const enum child_kind last[] = {0, CHILD_CONTROL, CHILD_CHECK, CHILD_COMPOSER, CHILD_COMPOSER};
     while (s->phase != RUNNING && s->phase != STOP_KILL &&
            (!any_running(s, first[s->phase], last[s->phase]) || now_us >= s->phase_until_us))
         enter(s, s->phase + 1, now_us);

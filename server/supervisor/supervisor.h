@@ -60,8 +60,8 @@ void kept_send_recorder(struct supervisor *s, struct child *recorder);
 void supervisor_receive(struct supervisor *s, struct child *child, int64_t now_us);
 /* Everything that a child must be given after its start. */
 void supervisor_equip(struct supervisor *s, struct child *child);
-/* A new wish link between giaoband and a worker, whichever of them is new. */
-void supervisor_pair_up(struct child *control, struct child *worker);
+/* A new socket between giaoband and a worker or giaoban-check, whichever of them is new. */
+void supervisor_pair_up(struct child *control, struct child *other);
 
 /* A datagram to the service manager ($NOTIFY_SOCKET), if there is one. */
 void notify_manager(const char *text);

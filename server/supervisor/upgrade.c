@@ -247,6 +247,11 @@ static void watch_move(struct supervisor *s, int64_t now_us)
     worker->fresh = false;
     open_set(s, CHILD_RECORDER);
     open_set(s, CHILD_COMPOSER);
+    open_set(s, CHILD_CHECK);
+    struct child *check = next_of(s, CHILD_CHECK, NULL);
+    check->set = s->children.set[CHILD_CHECK];
+    check->replaced = check->pid > 0;
+    child_send(check, &(struct link_message){.kind = LINK_STOP, .a = 1}, NULL, 0);
     enter(s, UPGRADE_RECORDERS, now_us + START_US, "recorders are replaced one by one");
 }
 
@@ -267,8 +272,28 @@ static void replace(struct supervisor *s, struct child *recorder, int64_t now_us
     child_send(recorder, &(struct link_message){.kind = LINK_STOP, .a = 1}, NULL, 0);
 }
 
+/* True once the new one serves. */
+static bool check_serves(struct supervisor *s, int64_t now_us)
+{
+    struct child *check = next_of(s, CHILD_CHECK, NULL);
+    if (check->ready && !check->replaced)
+        return true;
+    if (check->deaths < DEATHS_MAX && now_us <= s->upgrade.until_us)
+        return false;
+    use_former(s, CHILD_CHECK);
+    check->replaced = check->pid > 0;
+    if (check->replaced)
+        kill(check->pid, SIGKILL);
+    s->children.set[CHILD_COMPOSER] = 1 - s->children.set[CHILD_COMPOSER];
+    use_former(s, CHILD_RECORDER);
+    enter(s, UPGRADE_FAILED, 0, "giaoban-check does not start: the old one and the recorders go on; the rest is new");
+    return false;
+}
+
 static void watch_recorders(struct supervisor *s, int64_t now_us)
 {
+    if (!check_serves(s, now_us))
+        return;
     struct child *next = NULL;
     EACH(s, CHILD_RECORDER, recorder)
     {

@@ -4,7 +4,8 @@
  *                      0 … n − 1 and n … 2n − 1 take turns); giaoband does not know of them yet
  *   UPGRADE_CONTROL    giaoband stops in order; its successor takes all workers up, the old ones as leaving
  *   UPGRADE_MOVE       giaoband moves endpoint after endpoint; a worker that nobody is on is stopped
- *   UPGRADE_RECORDERS  one recorder after the other is stopped and begins again where its disk ended
+ *   UPGRADE_RECORDERS  giaoban-check is replaced (a check under way is begun anew), then one recorder after the other is
+ *                      stopped and begins again where its disk ended
  *
  * When a new program does not start, does not say hello or dies again and again, its kind goes on with the former program
  * and the upgrade has failed with a reason. Composers run to their end with the program that they have. The supervisor

@@ -17,6 +17,8 @@
  *   {"m":"offer","req":R,"briefing":"id","endpoint":n,"incarnation":i,"sdp":"…"}   the endpoint is in the wish already
  *   {"m":"feed-open","feed":id,"briefing":"id","role":"writer|reader|recorder","peer":worker}   + fds data, tail[, wake]
  *       role "recorder": we write what is recorded; "writer"/"reader": a mirror to or from worker `peer`
+ *   {"m":"feed-open","feed":id,"briefing":"id","role":"check","endpoint":n}   + fds data, tail
+ *       we write the open microphone and the lowest layer of the camera of endpoint n, from a keyframe on
  *   {"m":"feed-close","feed":id}
  *   {"m":"restrict","briefing":"id","act":a,"endpoint":n,"kinds":mask,"remove":b}  a mute or removal ahead of its commit
  *   {"m":"settled","act":a}                                    the log holds it; the wish carries it from now on

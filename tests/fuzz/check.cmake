@@ -1,0 +1,1 @@
+gb_fuzz(fuzz_check LINK check)

@@ -1,0 +1,1 @@
+gb_test(test_examine LINK check)
