@@ -165,6 +165,16 @@ test('kill -9 of giaoband in mid-check: the technician comes back and asks again
     assertGood(answer);
 });
 
+test('an upgrade in place replaces giaoban-check too; rooms are checked meanwhile and after it', async () => {
+    const [pid] = server.pids('giaoban-check');
+    process.kill(server.child.pid, 'SIGUSR2');
+    await until('the upgrade to be done', () => /\[?upgrade\]?.* done/.test(server.log), { timeout_ms: 60000 });
+    await until('another giaoban-check', () => server.pids('giaoban-check').length === 1 && server.pids('giaoban-check')[0] !== pid);
+    technician.close();
+    await connect();
+    assertGood(await check(GOOD[0]));
+});
+
 test('what went over the wire keeps to the protocol', () => {
     assert.deepEqual(technician.check.complaints, []);
     assert.deepEqual(technician.stray, []);
