@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "box/box.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -139,9 +140,11 @@ int main(int argc, char **argv)
 {
     const char *packets = option(argc, argv, "--packets");
     if (!has_flag(argc, argv, "--link")) {
-        fprintf(stderr, "giaoban-media is started by giaoban: giaoban-media --link [--packets N]\n");
+        fprintf(stderr,
+                "giaoban-media is started by giaoban: giaoban-media --link [--packets N] [--sandbox enforce|log|off]\n");
         return 2;
     }
+    box_close_inherited(LINK_FD);
     log_setup("giaoban-media", LOG_LEVEL_INFO);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor stops us */
@@ -151,6 +154,9 @@ int main(int argc, char **argv)
     int err = start(m, packets ? (size_t)strtoul(packets, NULL, 10) : PACKETS_DEFAULT);
     if (err)
         log_error("media", "cannot start: %s", err_str(err));
+    else
+        err = box_enter(BOX_MEDIA, box_mode(argc, argv), NULL,
+                        0); /* what libraries need once is made; see docs/threat-model.md */
     while (!err && !m->stop)
         net_run_once(m->net, clock_now_us() + HEARTBEAT_US);
     if (m->net)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "box/box.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -269,6 +270,7 @@ static void send_metrics(struct media *m)
         {"handshakes_evicted", n->handshakes_evicted},
         {"half_open_now", n->half_open_now},
         {"longest_turn_us", (uint64_t)n->longest_turn_us},
+        {"box_refused", box_refused()},
     };
     json_t *counters = json_object();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -1,0 +1,1 @@
+gb_test(test_box LINK box LABEL integration)
