@@ -89,7 +89,7 @@ export class Server {
         s.data = mkdtempSync(join(tmpdir(), 'giaoban-e2e-'));
         s.port = await freeTcpPort();
         s.plainPort = await freeTcpPort();
-        s.settings = { workers: 2, placement: 'spread', plain_port: s.plainPort, 'media.addresses': ['127.0.0.1', '::1', process.env.GIAOBAN_TEST_ADDRESSES].filter(Boolean).join(','), 'media.port': await freeUdpRange(2), ...settings };
+        s.settings = { workers: 2, placement: 'spread', plain_port: s.plainPort, 'media.addresses': ['127.0.0.1', '::1', process.env.GIAOBAN_TEST_ADDRESSES].filter(Boolean).join(','), 'media.port': await freeUdpRange(4), ...settings };
         s.plain = `http://127.0.0.1:${s.plainPort}`;
         s.tls = `https://localhost:${s.port}`;
         s.sims = [];
