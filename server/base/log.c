@@ -18,7 +18,7 @@
 
 static const char *program_name = "giaoban";
 static enum log_level max_level = LOG_LEVEL_INFO;
-static _Atomic uint64_t lost_lines;
+static _Atomic uint64_t lost_lines, unsaid_lines;
 
 void log_setup(const char *program, enum log_level level)
 {
@@ -102,8 +102,13 @@ void log_line(enum log_level level, const char *module, const char *format, ...)
     va_end(args);
     if (left_out)
         len += clamp_len(snprintf(line + len, sizeof line - 1 - len, " left_out=%" PRIu64, left_out), sizeof line - 1 - len);
+    uint64_t lost = atomic_exchange_explicit(&unsaid_lines, 0, memory_order_relaxed);
+    if (lost)
+        len += clamp_len(snprintf(line + len, sizeof line - 1 - len, " lost=%" PRIu64, lost), sizeof line - 1 - len);
     line[len++] = '\n';
-    if (write(STDERR_FILENO, line, len) < 0)
+    if (write(STDERR_FILENO, line, len) < 0) {
         atomic_fetch_add_explicit(&lost_lines, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&unsaid_lines, lost + 1, memory_order_relaxed);
+    }
     errno = saved_errno;
 }

@@ -1,7 +1,8 @@
 /* One line a log entry on standard error, written with one write(2): time, level, module, text with key=value.
  *
  * Only shells log (main programs, net, signaling, recordings); pure cores return facts. The descriptor may be a
- * non-blocking pipe: a line that doesn't fit is dropped and counted. Thread: any. */
+ * non-blocking pipe: a line that doesn't fit is dropped and counted; the next one that fits says so, `lost=N`. Thread: any.
+ */
 #pragma once
 
 #include <stdbool.h>

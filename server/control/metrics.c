@@ -1,5 +1,7 @@
 #include "control/control.h"
 
+#include "base/log.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +60,7 @@ char *metrics_text(void *ctx)
             c->joins, c->joins_waited, c->joins_full, admissions_waiting(c), c->offers_waited, offers_waiting(c));
     fprintf(to, "giaoban_checks_total %" PRIu64 "\ngiaoban_checks_failed_total %" PRIu64 "\n", c->checks_done,
             c->checks_failed);
+    fprintf(to, "giaoban_log_lines_lost_total %" PRIu64 "\n", log_lost());
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
     fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
             c->longest_turn_us, c->slow_turns);

@@ -263,6 +263,7 @@ static void send_metrics(struct media *m)
         {"feed_records_read", f->records_read},
         {"feed_dropped", f->dropped},
         {"feed_stale", f->stale},
+        {"log_lines_lost", log_lost()},
         {"handshakes_begun", n->handshakes_begun},
         {"handshakes_done", n->handshakes_done},
         {"handshakes_failed", n->handshakes_failed},

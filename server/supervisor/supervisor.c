@@ -202,18 +202,6 @@ static void take_signals(struct supervisor *s, int64_t now_us)
     }
 }
 
-static void pass_logs(struct supervisor *s)
-{
-    char text[16384];
-    for (int i = 0; i < 16; i++) {
-        ssize_t n = read(s->log_pipe, text, sizeof text);
-        if (n <= 0)
-            return;
-        if (write(STDERR_FILENO, text, (size_t)n) < 0)
-            return; /* a stopped terminal stops nobody: the text is lost */
-    }
-}
-
 static void check_hearts(struct supervisor *s, int64_t now_us)
 {
     bool late = now_us - s->last_tick_us > LATE_US;
@@ -262,9 +250,9 @@ int supervisor_run(struct supervisor *s)
             break;
         check_hearts(s, now_us);
         wait_for_work(s);
-        pass_logs(s);
+        logs_pass(s);
         take_signals(s, clock_now_us());
     }
-    pass_logs(s);
+    logs_pass(s);
     return s->exit_status;
 }

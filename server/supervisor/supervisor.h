@@ -33,7 +33,8 @@ struct supervisor {
     int listeners[SETTINGS_LISTENERS_MAX];
     size_t n_tls, n_plain;
     struct kept_feed feeds[KEPT_FEEDS_MAX];
-    int signal_fd, log_pipe;
+    int signal_fd, log_pipe, log_out;
+    uint64_t log_lost; /* lines that nobody read and that nothing was said about yet */
     int64_t last_tick_us;
     enum stop_phase phase;
     int64_t phase_until_us;
@@ -62,6 +63,10 @@ void supervisor_receive(struct supervisor *s, struct child *child, int64_t now_u
 void supervisor_equip(struct supervisor *s, struct child *child);
 /* A new socket between giaoband and a worker or giaoban-check, whichever of them is new. */
 void supervisor_pair_up(struct child *control, struct child *other);
+
+/* logs.c: the children's pipe → standard error, without ever waiting for its reader. logs_open(): −1 and errno. */
+int logs_open(struct supervisor *s);
+void logs_pass(struct supervisor *s);
 
 /* A datagram to the service manager ($NOTIFY_SOCKET), if there is one. */
 void notify_manager(const char *text);

@@ -77,27 +77,6 @@ static int check_config(const char *programs, int argc, char **argv, struct sett
     return WEXITSTATUS(status);
 }
 
-/* A second description of standard error, so that O_NONBLOCK is ours alone. A socket (the journal) can't be opened again. */
-static void unblock_stderr(void)
-{
-    int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_APPEND | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    dup2(fd, STDERR_FILENO);
-    close(fd);
-}
-
-static int open_log_pipe(struct supervisor *s)
-{
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC) < 0)
-        return ERR_IO;
-    fcntl(pipe_fds[1], F_SETPIPE_SZ, 1 << 20);
-    s->log_pipe = pipe_fds[0];
-    s->children.log_pipe = pipe_fds[1];
-    return 0;
-}
-
 static int open_signals(struct supervisor *s)
 {
     sigset_t set;
@@ -187,11 +166,10 @@ int main(int argc, char **argv)
     s->children.first_generation = (uint32_t)(clock_wall_us() / 1000000);
     if (lock_data(s->settings.data) || open_sockets(s))
         return 1;
-    if (open_signals(s) || open_log_pipe(s)) {
+    if (open_signals(s) || logs_open(s)) {
         log_error("supervisor", "can't start: %s", strerror(errno));
         return 1;
     }
-    unblock_stderr();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     supervisor_start(s, clock_now_us());
     return supervisor_run(s);

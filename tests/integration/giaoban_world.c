@@ -76,7 +76,7 @@ static pid_t start(const struct world *w)
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    int fd = w->log_fd ? w->log_fd : open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
     execl(BIN "/giaoban", "giaoban", "--config", CONFIG_DIR "/giaoban.yaml", "--data", w->data, "--port", port, "--set",

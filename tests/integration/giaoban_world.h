@@ -16,6 +16,7 @@ struct world {
     int port, plain_port;
     unsigned workers;
     bool spread;
+    int log_fd; /* standard error; 0: appended to DATA/log */
     pid_t server;
 };
 

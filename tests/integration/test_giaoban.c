@@ -4,10 +4,15 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct world *world;
 
@@ -137,6 +142,86 @@ static void an_orderly_stop_leaves_nobody_behind_and_a_second_start_works(void *
     world_stop(world);
 }
 
+/* A reader of standard error with a small pipe, or a socket as the journal has one. */
+static pid_t start_reader(const struct world *w, bool socket, int *ret_fd)
+{
+    int ends[2], bytes = 4096;
+    char log[96];
+    snprintf(log, sizeof log, "%s/log", w->data);
+    assert_int_equal(socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC), 0);
+    if (socket)
+        setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    else
+        fcntl(ends[1], F_SETPIPE_SZ, bytes);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[0], STDIN_FILENO);
+        dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDOUT_FILENO);
+        execlp("cat", "cat", NULL);
+        _exit(127);
+    }
+    close(ends[0]);
+    *ret_fd = ends[1];
+    return pid;
+}
+
+static void talk(const struct world *w, int lines)
+{
+    for (int i = 0; i < lines; i++) {
+        kill(w->server, SIGHUP); /* giaoband says that it has read its configuration */
+        pause_ms(30);
+    }
+}
+
+static bool log_has(const struct world *w, const char *text)
+{
+    char out[64];
+    return shell(out, sizeof out, "grep -c '%s' %s/log", text, w->data) == 0;
+}
+
+static void nobody_stops_with_its_log(bool socket)
+{
+    struct world w = {0};
+    char out[1024];
+    world_make(&w);
+    pid_t reader = start_reader(&w, socket, &w.log_fd);
+    world_start(&w);
+    close(w.log_fd);
+    kill(reader, SIGSTOP);
+    talk(&w, 150);
+    pid_t former = world_child(&w, "giaoban-media");
+    assert_int_equal(kill(former, SIGKILL), 0);
+    int64_t deadline_us = clock_now_us() + 5000000;
+    while (world_child(&w, "giaoban-media") == former || world_child(&w, "giaoban-media") == 0) {
+        assert_true(clock_now_us() < deadline_us);
+        pause_ms(20);
+    }
+    assert_true(world_healthy(&w));
+    assert_int_equal(ctl(&w, out, sizeof out, "status"), 0);
+    kill(reader, SIGCONT);
+    deadline_us = clock_now_us() + 5000000;
+    while (!log_has(&w, "lost=[0-9]* lines")) { /* said with the next line that somebody reads */
+        assert_true(clock_now_us() < deadline_us);
+        talk(&w, 1);
+    }
+    kill(reader, SIGSTOP);
+    world_stop(&w);
+    kill(reader, SIGKILL);
+    waitpid(reader, NULL, 0);
+    world_remove(&w);
+}
+
+static void a_stopped_terminal_stops_nobody_and_lost_lines_are_counted(void **state)
+{
+    nobody_stops_with_its_log(false);
+}
+
+static void a_stopped_journal_stops_nobody_and_lost_lines_are_counted(void **state)
+{
+    nobody_stops_with_its_log(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +234,8 @@ int main(void)
         cmocka_unit_test(a_killed_giaoband_is_back_within_two_seconds_with_its_state),
         cmocka_unit_test(a_hanging_giaoband_is_replaced),
         cmocka_unit_test(an_orderly_stop_leaves_nobody_behind_and_a_second_start_works),
+        cmocka_unit_test(a_stopped_terminal_stops_nobody_and_lost_lines_are_counted),
+        cmocka_unit_test(a_stopped_journal_stops_nobody_and_lost_lines_are_counted),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
