@@ -50,8 +50,19 @@ static const struct config_key keys[] = {
      .help = "Record every camera, not only the stage, the shared screen and all open microphones."},
     {"recording.min_free_mb", CONFIG_UINT, AT(min_free_mb), 1, 1000000000, "MB", "500", true,
      "With less free than this in the data directory no recording is begun."},
+    {"recording.spare_mb", CONFIG_UINT, AT(spare_mb), 0, 1000000000, "MB", "200", true,
+     "With less free than this a recorder waits until there is a quarter more: the log and the programme need room too. "
+     "What "
+     "it keeps\nin memory meanwhile lasts for about 30 s; what is missing after that is in the recording's gap ledger."},
+    {"recording.planned_minutes", CONFIG_UINT, AT(planned_minutes), 1, 10000, "minutes", "120", true,
+     "The chair is told before the opening when the disk lasts for less than this."},
+    {"recording.alarm_minutes", CONFIG_UINT, AT(alarm_minutes), 1, 10000, "minutes", "15", true,
+     "Staff is told while recording when the disk lasts for less than this at the present rate."},
     {"recording.feed_bytes", CONFIG_UINT, AT(feed_bytes), 1 << 20, 1 << 30, "bytes", "33554432", false,
      "Memory between a worker and a recorder: what is not on disk yet. 32 MB hold about 30 s."},
+    {"store.reserve_mb", CONFIG_UINT, AT(reserve_mb), 0, 1000000, "MB", "64", false,
+     "Room on the data directory's disk that is set aside for the log of events, for when something else has filled the "
+     "disk. 0: none."},
     {"limits.sockets", CONFIG_UINT, AT(max_sockets), 16, 60000, "connections", "4000", false, "Connections in all."},
     {"limits.sockets_source", CONFIG_UINT, AT(max_sockets_source), 4, 60000, "connections", "1000", false,
      "Connections from one address (an office behind one router has many people)."},

@@ -32,7 +32,8 @@ struct config {
     unsigned placement;        /* enum config_placement */
     unsigned recording_format; /* 0 mp4, 1 webm */
     bool recording_cameras;
-    unsigned feed_bytes, min_free_mb;
+    unsigned feed_bytes, min_free_mb, spare_mb, planned_minutes, alarm_minutes;
+    unsigned reserve_mb;
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
     unsigned logins_source;
     unsigned joins_per_second, endpoints_briefing, endpoints_unit;

@@ -7,6 +7,7 @@
  *   recording.c     recorders, composing                 archive.c   /api/v1/archive
  *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
  *   admission.c     joins a second                       checks.c    checks of a room's picture and sound
+ *   alarm.c         what ails the machine                room.c      how long the disk lasts
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -21,6 +22,7 @@
 #include "wish/message.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 enum {
     WORKERS_MAX = 128, /* two banks of 64: an upgrade has new ones beside the old */
@@ -38,6 +40,10 @@ enum { OFFERS_IN_HAND = 4 };      /* of a worker at a time: the others wait here
 #define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
 #define QUARANTINE_US 600000000   /* … keep it out for so long */
 enum { CRASHES_MAX = 3 };
+
+/* What ails the machine, see alarm.c; names in alarm_codes. */
+enum alarm { ALARM_LOG_RESERVE, ALARM_LOG_FULL, ALARMS };
+extern const char *const alarm_codes[ALARMS];
 
 struct control;
 struct meeting;
@@ -83,7 +89,8 @@ struct meeting {
     uint32_t speaker;         /* as last told */
     int64_t recorded_from_us; /* first `recording` on, 0: none yet */
     int64_t recorded_to_us;   /* last `recording` off */
-    bool told_unwell;         /* staff knows that what is to be recorded can't be */
+    bool told_unwell;         /* staff knows that what is to be recorded can't be, or for how long */
+    bool disk_short;          /* … less than is planned */
 };
 
 /* A commit under way and whom to answer. */
@@ -154,6 +161,10 @@ struct control {
     struct check *checks; /* in the order of asking */
     int checker_fd;       /* giaoban-check; −1: it doesn't run */
     uint32_t next_check;
+    uint64_t free_bytes; /* on the data directory's disk */
+    bool looking;
+    unsigned alarms; /* bits by enum alarm */
+    int64_t alarm_told_us, refill_us;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
@@ -297,6 +308,18 @@ unsigned recording_percent(const struct control *c, const char *briefing, unsign
 void recordings_tick(struct control *c);
 void recordings_free(struct control *c);
 void recording_dir(const struct control *c, const char *briefing, char *ret, size_t cap);
+
+/* Alarms of recordings, for /metrics. */
+void recordings_print(FILE *to, const struct control *c);
+double recordings_bps(const struct control *c);
+/* Seconds for which the disk takes what is being recorded now; ROOM_FOREVER_S: nothing is. */
+int64_t recordings_left_s(const struct control *c);
+/* The configuration was read again. */
+void recordings_reload(struct control *c);
+
+/* ---- alarm.c ---- */
+void alarms_start(struct control *c);
+void alarms_tick(struct control *c, int64_t now_us); /* once a second */
 
 /* ---- http.c, archive.c, metrics.c ---- */
 void http_request(void *ctx, struct http_call *call, const char *verb, const char *path, const char *query,

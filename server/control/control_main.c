@@ -30,9 +30,13 @@ static bool has_mode(int argc, char **argv, const char *mode)
 
 static int open_store(struct control *c, const char **ret_why)
 {
-    char path[4096];
+    char path[4096], reserve[4096];
     snprintf(path, sizeof path, "%s/giaoban.db", c->config.data_dir);
-    struct store_config config = {.path = path, .units_path = c->config.units};
+    snprintf(reserve, sizeof reserve, "%s/log.reserve", c->config.data_dir);
+    struct store_config config = {.path = path,
+                                  .units_path = c->config.units,
+                                  .reserve_path = reserve,
+                                  .reserve_bytes = (uint64_t)c->config.reserve_mb << 20};
     int err = store_open(&config, &c->store, ret_why);
     if (err)
         return err;
@@ -95,6 +99,7 @@ static int start(struct control *c)
     signaling_watch(c->signaling, store_event_fd(c->store), store_readable, c);
     signaling_watch(c->signaling, LINK_FD, link_readable, c);
     c->linked = true;
+    alarms_start(c);
     return 0;
 }
 
@@ -129,6 +134,7 @@ static void reload(struct control *c)
             m->dirty = true;
         }
         workers_tell_limits(c);
+        recordings_reload(c);
         log_info("control", "configuration taken over");
     }
     config_free(&fresh);
@@ -152,6 +158,7 @@ static void tick(struct control *c)
     }
     if (now_us >= c->second_us) {
         c->second_us = now_us + 1000000;
+        alarms_tick(c, now_us);
         recordings_tick(c);
         meetings_tick(c, now_us);
     }

@@ -331,6 +331,16 @@ static void throw_away(struct commit *commit)
     m->fold++;
 }
 
+/* Nobody asked for these and would ask again. */
+static void try_again_later(struct meeting *m, const struct briefing_events *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        struct seat *seat = l->items[i].number < SEATS_MAX ? &m->seats[l->items[i].number] : NULL;
+        if (l->items[i].kind == EVENT_LEFT && seat && !seat->peer)
+            seat->absent_us = clock_now_us();
+    }
+}
+
 static void committed(void *ctx, int err)
 {
     struct commit *commit = ctx;
@@ -344,6 +354,7 @@ static void committed(void *ctx, int err)
     if (err) {
         log_error("meeting", "briefing=%s append failed: %s", briefing_id(m->ahead), err_str(err));
         throw_away(commit);
+        try_again_later(m, &commit->events);
     } else {
         settle(commit);
     }

@@ -37,6 +37,22 @@ static void print_briefings(FILE *to, struct control *c)
             connected);
 }
 
+static void print_disk(FILE *to, struct control *c)
+{
+    uint64_t wanted, reserve = store_reserve(c->store, &wanted);
+    fprintf(to,
+            "giaoban_disk_free_bytes %" PRIu64 "\ngiaoban_log_reserve_bytes %" PRIu64
+            "\ngiaoban_log_reserve_wanted_bytes %" PRIu64 "\ngiaoban_store_writes_failed_total %" PRIu64 "\n",
+            c->free_bytes, reserve, wanted, store_writes_failed(c->store));
+    fprintf(to,
+            "giaoban_recording_bps %.0f\ngiaoban_recording_left_seconds %" PRId64 "\ngiaoban_feeds_broken_total %" PRIu64
+            "\n",
+            recordings_bps(c), recordings_left_s(c), c->feeds_broken);
+    for (unsigned i = 0; i < ALARMS; i++)
+        fprintf(to, "giaoban_alarm{code=\"%s\"} %u\n", alarm_codes[i], c->alarms >> i & 1);
+    recordings_print(to, c);
+}
+
 char *metrics_text(void *ctx)
 {
     struct control *c = ctx;
@@ -64,6 +80,7 @@ char *metrics_text(void *ctx)
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
     fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
             c->longest_turn_us, c->slow_turns);
+    print_disk(to, c);
     for (unsigned w = 0; w < WORKERS_MAX; w++) {
         if (worker_lives(c, w))
             fprintf(to, "giaoban_worker_endpoints{worker=\"%u\"} %u\n", w, worker_load(c, w));

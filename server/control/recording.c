@@ -7,16 +7,18 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/aside.h"
+#include "control/room.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define STOP_AFTER_US 400000 /* the workers' last records reach the feed before the recorder is told to finish */
 #define STALE_US 5000000     /* synced.json is written every second */
+#define PROGRAMME_BPS 1.9e6  /* docs/administration.md */
+#define FULL_BYTES (1u << 16)
 enum { ATTEMPTS_MAX = 2 };
 
 struct recording {
@@ -28,6 +30,9 @@ struct recording {
     bool given_up; /* the supervisor starts its recorder no more */
     bool asking;   /* a file of it is being read aside */
     char code[24]; /* what ails its recorder, as last read; "": nothing */
+    struct room_rate rate;
+    bool disk_short; /* what is free lasts for less than the alarm's minutes */
+    bool waits_for_room;
     int64_t stop_at_us;
     unsigned todo, composing; /* RECORDING_MP4 | RECORDING_WEBM */
     unsigned attempts, percent;
@@ -132,6 +137,18 @@ static void say_job(uint32_t kind, const char *text)
     link_say(&(struct link_message){.kind = kind}, text, NULL, 0);
 }
 
+static void say_record(const struct control *c, const char *id)
+{
+    link_say(&(struct link_message){.kind = LINK_RECORD, .a = c->config.spare_mb}, id, NULL, 0);
+}
+
+void recordings_reload(struct control *c)
+{
+    for (struct recording *r = c->recordings; r; r = r->next)
+        if (r->runs)
+            say_record(c, r->id);
+}
+
 static void make_dir(struct control *c, const char *id)
 {
     char path[4096];
@@ -149,8 +166,9 @@ static void begin(struct control *c, const char *id)
         return;
     r->runs = true;
     r->code[0] = 0;
+    r->rate = (struct room_rate){0};
     make_dir(c, id);
-    say_job(LINK_RECORD, id);
+    say_record(c, id);
     put_state(r, RECORDING_RECORDING);
 }
 
@@ -195,14 +213,13 @@ static bool is_directory_or_nothing(const char *path)
 static const struct refusal *ailment(const struct control *c, const char *briefing)
 {
     const struct recording *r = recording_find(c, briefing);
-    struct statvfs fs;
     char path[4096];
-    if (statvfs(c->config.data_dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)c->config.min_free_mb << 20)
+    if (c->free_bytes < (uint64_t)c->config.min_free_mb << 20)
         return refusal_find("disk-full");
     recording_dir(c, briefing, path, sizeof path);
     if (!is_directory_or_nothing(path))
         return refusal_find("recorder-unhealthy");
-    if (!r || !r->runs || strcmp(r->code, "disk-low") == 0) /* low is a warning: what is left is enough, see above */
+    if (!r || !r->runs)
         return NULL;
     return strcmp(r->code, "disk-full") == 0 ? refusal_find("disk-full")
            : r->given_up || r->code[0]       ? refusal_find("recorder-unhealthy")
@@ -219,22 +236,60 @@ const struct refusal *recording_check(const struct meeting *m, struct briefing_c
     return NULL;
 }
 
-static void tell(struct meeting *m, double synced_s, const char *code)
+/* `left_s` < 0: nobody needs to know. */
+static void tell(struct meeting *m, double synced_s, bool healthy, const char *code, int64_t left_s)
 {
-    meeting_notice(m, true, "recorder",
-                   json_pack("{s:f, s:b, s:o}", "synced_s", synced_s, "healthy", !code, "code",
-                             code ? json_string(code) : json_null()));
+    json_t *data = json_pack("{s:f, s:b, s:o}", "synced_s", synced_s, "healthy", healthy, "code",
+                             code && *code ? json_string(code) : json_null());
+    if (data && left_s >= 0)
+        json_object_set_new(data, "left_s", json_integer(left_s));
+    meeting_notice(m, true, "recorder", data);
 }
 
-/* Before the opening, and as long as a briefing that is to be recorded isn't because it can't. */
+/* ---- how long the disk lasts ---- */
+
+static double expected_bps(const struct control *c, const char *briefing)
+{
+    const struct store_briefing *b = store_briefing_find(c->store, briefing);
+    return room_expected_bps(c->config.recording_cameras, b ? (unsigned)b->n_units : 0);
+}
+
+double recordings_bps(const struct control *c)
+{
+    double bps = 0;
+    for (const struct recording *r = c->recordings; r; r = r->next)
+        if (r->runs)
+            bps += room_bps(&r->rate, expected_bps(c, r->id));
+    return bps;
+}
+
+static int64_t left_s(const struct control *c, double bps)
+{
+    return room_left_s(c->free_bytes, (uint64_t)c->config.spare_mb << 20, bps);
+}
+
+int64_t recordings_left_s(const struct control *c)
+{
+    return left_s(c, recordings_bps(c));
+}
+
+/* Before the opening, and as long as a briefing that is to be recorded isn't because it can't: that, or for how long the
+ * disk lasts if that is less than planned. */
 static void tell_ailment(struct meeting *m)
 {
+    const struct control *c = m->control;
     const struct briefing_schedule *s = briefing_schedule_of(m->settled);
     bool waits = s && s->record && !m->recorded_from_us && briefing_phase(m->settled) != BRIEFING_CLOSED;
-    const struct refusal *why = waits ? ailment(m->control, briefing_id(m->settled)) : NULL;
-    if (why || m->told_unwell)
-        tell(m, 0, why ? why->code : NULL);
-    m->told_unwell = why != NULL;
+    const struct refusal *why = waits ? ailment(c, briefing_id(m->settled)) : NULL;
+    int64_t left = waits ? left_s(c, recordings_bps(c) + expected_bps(c, briefing_id(m->settled))) : 0;
+    m->disk_short = waits && room_is_short(m->disk_short, left, c->config.planned_minutes * INT64_C(60));
+    if (why)
+        tell(m, 0, false, why->code, -1);
+    else if (m->disk_short)
+        tell(m, 0, true, "disk-short", left);
+    else if (m->told_unwell)
+        tell(m, 0, true, NULL, -1);
+    m->told_unwell = why || m->disk_short;
 }
 
 /* ---- files that recorder and composer write once a second, read aside ---- */
@@ -305,6 +360,18 @@ static bool somebody_composes(const struct control *c)
     return false;
 }
 
+/* A programme that fills the disk helps nobody: it waits, and is composed when there is room. */
+static bool room_for_programme(struct recording *r)
+{
+    const struct control *c = r->control;
+    double needed = seconds_of(r, 0) * PROGRAMME_BPS / 8 + ((double)c->config.spare_mb * (1 << 20));
+    bool room = (double)c->free_bytes >= needed;
+    if (!room && !r->waits_for_room)
+        log_error("recording", "briefing=%s its programme waits until %.0f MB are free", r->id, needed / (1 << 20));
+    r->waits_for_room = !room;
+    return room;
+}
+
 static void compose(struct recording *r)
 {
     char job[LINK_TEXT_MAX];
@@ -364,7 +431,7 @@ static void advance(struct recording *r, int64_t now_us)
         r->stopped = true;
         say_job(LINK_RECORD_STOP, r->id);
     }
-    if (r->finished && r->exported && r->todo && !r->composing && !somebody_composes(r->control))
+    if (r->finished && r->exported && r->todo && !r->composing && !somebody_composes(r->control) && room_for_programme(r))
         compose(r);
     if (r->composing)
         ask(r, "progress.json", take_progress);
@@ -383,10 +450,18 @@ static void take_health(struct recording *r, const json_t *synced)
     bool silent = now_us - updated_us > STALE_US && now_us - m->recorded_from_us > STALE_US;
     const char *code = json_string_value(json_object_get(synced, "code"));
     bool healthy = !silent && (!synced || json_is_true(json_object_get(synced, "healthy")));
-    snprintf(r->code, sizeof r->code, "%s", healthy ? "" : silent || !code || !*code ? "recorder-silent" : code);
+    if (silent && r->control->free_bytes < FULL_BYTES)
+        code = "disk-full"; /* so full that it can't even say so */
+    else if (silent || !code || !*code)
+        code = "recorder-silent";
+    snprintf(r->code, sizeof r->code, "%s", healthy ? "" : code);
+    if (synced)
+        room_told(&r->rate, (uint64_t)json_integer_value(json_object_get(synced, "bytes")), updated_us);
+    int64_t left = recordings_left_s(r->control);
+    r->disk_short = room_is_short(r->disk_short, left, r->control->config.alarm_minutes * INT64_C(60));
     if (briefing_recording(m->settled))
-        tell(m, synced_us > m->recorded_from_us ? (double)(synced_us - m->recorded_from_us) / 1e6 : 0,
-             healthy ? NULL : r->code);
+        tell(m, synced_us > m->recorded_from_us ? (double)(synced_us - m->recorded_from_us) / 1e6 : 0, healthy,
+             healthy && r->disk_short ? "disk-soon" : r->code, r->disk_short ? left : -1);
 }
 
 void recordings_tick(struct control *c)
@@ -400,6 +475,16 @@ void recordings_tick(struct control *c)
         else
             advance(r, now_us);
     }
+}
+
+void recordings_print(FILE *to, const struct control *c)
+{
+    unsigned ill = 0, soon = 0;
+    for (const struct recording *r = c->recordings; r; r = r->next) {
+        ill += r->runs && r->code[0];
+        soon += r->runs && r->disk_short;
+    }
+    fprintf(to, "giaoban_recorders_unwell %u\ngiaoban_recorders_short_of_disk %u\n", ill, soon);
 }
 
 /* ---- after a restart ---- */
@@ -416,7 +501,7 @@ static bool resume(void *ctx, const struct store_recording *s)
     r->todo |= 1u << c->config.recording_format;
     r->stopped = r->finished = has_file(c, s->briefing, "manifest.json");
     if (!r->finished) /* the recorder writes it, with feeds or without */
-        say_job(LINK_RECORD, s->briefing);
+        say_record(c, s->briefing);
     return true;
 }
 

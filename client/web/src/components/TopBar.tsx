@@ -1,5 +1,5 @@
 // The room's header: which briefing, is it recorded, who is here, how is the line, what time it is.
-import { Circle, CircleCheck, LogOut, TriangleAlert, Users, Wifi, WifiOff } from 'lucide-preact';
+import { Circle, CircleCheck, HardDrive, LogOut, TriangleAlert, Users, Wifi, WifiOff } from 'lucide-preact';
 import { judgeLiveLine } from '../devices/judge';
 import { timecode, words } from '../i18n';
 import type { BriefingState } from '../protocol.gen';
@@ -18,12 +18,14 @@ export function RecordingPill({ room, state }: { room: Room; state: BriefingStat
             </Pill>
         );
     if (!state.recording) return null;
-    if (recorder !== null && !recorder.healthy)
+    if (recorder !== null && !recorder.healthy) {
+        const full = recorder.code === 'disk-full';
         return (
-            <Pill tone="amber" icon={TriangleAlert} title={w.recordProblem}>
-                {w.recordFailing}
+            <Pill tone="amber" icon={TriangleAlert} title={full ? w.diskFullLead : w.recordProblem}>
+                {full ? w.diskFull : w.recordFailing}
             </Pill>
         );
+    }
     // Only who conducts or watches is told what is on disk; for the others the log's word stands.
     const confirmed = recorder === null ? !room.muting.value : recorder.synced_s > 0;
     return (
@@ -33,6 +35,33 @@ export function RecordingPill({ room, state }: { room: Room; state: BriefingStat
             <span class="short">{w.recordingShort}</span>
             {confirmed && recorder !== null && <span class="long saved">{timecode(recorder.synced_s)}</span>}
         </span>
+    );
+}
+
+/** For how long the disk lasts, when that is less than it should be. */
+function DiskPill({ room }: { room: Room }) {
+    const w = words.value.room;
+    const recorder = room.recorder.value;
+    if (recorder === null || !recorder.healthy || recorder.left_s === undefined) return null;
+    return (
+        <Pill tone="amber" icon={HardDrive} title={recorder.code === 'disk-soon' ? w.diskSoon : w.diskShort}>
+            {w.diskLasts(words.value.duration(recorder.left_s))}
+        </Pill>
+    );
+}
+
+function AlarmPills({ room }: { room: Room }) {
+    return (
+        <>
+            {room.alarms.value.map((code) => {
+                const [short, lead] = words.value.room.alarms[code] ?? [code, ''];
+                return (
+                    <Pill key={code} tone="amber" icon={TriangleAlert} title={lead}>
+                        {short}
+                    </Pill>
+                );
+            })}
+        </>
     );
 }
 
@@ -74,6 +103,8 @@ export function TopBar({ room, state, units, onLeave }: { room: Room; state: Bri
         <header class="room-header">
             <h1 title={state.title}>{state.title}</h1>
             <RecordingPill room={room} state={state} />
+            <DiskPill room={room} />
+            <AlarmPills room={room} />
             <span class="grow" />
             <Pill icon={Users}>{w.units(unitsPresent(state), units)}</Pill>
             {weak > 0 && (

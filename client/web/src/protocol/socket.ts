@@ -103,7 +103,7 @@ export class BriefingSocket {
 
     private async opened(socket: WebSocket): Promise<void> {
         try {
-            this.heardMs = Date.now();
+            this.heardMs = performance.now();
             await this.greet();
             this.attempts = 0;
             this.keepAlive(socket);
@@ -127,7 +127,7 @@ export class BriefingSocket {
         if (this.pinger !== null) clearInterval(this.pinger);
         this.pinger = setInterval(() => {
             if (this.socket !== socket) return;
-            if (Date.now() - this.heardMs > silentAfterMs) {
+            if (performance.now() - this.heardMs > silentAfterMs) {
                 this.reconnectNow();
                 return;
             }
@@ -145,7 +145,7 @@ export class BriefingSocket {
     }
 
     private received(text: string): void {
-        this.heardMs = Date.now();
+        this.heardMs = performance.now(); // not the wall clock: that may be set
         const message = JSON.parse(text) as ServerReply | BriefingEvent | ServerNotice;
         if ('event' in message) this.handlers.event(message);
         else if ('notice' in message) {

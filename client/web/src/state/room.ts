@@ -57,6 +57,8 @@ export class Room {
     /** Something was recorded while we were here, or before as far as the snapshot said. */
     readonly recorded = signal(false);
     readonly recorder = signal<NoticeRecorder | null>(null);
+    /** What ails the server itself: staff is told. */
+    readonly alarms = signal<readonly string[]>([]);
     readonly message = signal<Message | null>(null);
     readonly hasMicrophone = signal(false);
     readonly cameraTrack = signal<MediaStreamTrack | null>(null);
@@ -248,6 +250,7 @@ export class Room {
 
     private welcomed(hello: ResultHello): void {
         batch(() => {
+            this.alarms.value = []; // those that last are told again
             if (hello.state !== undefined) this.briefing.value = hello.state;
             if (hello.state?.recording === true) this.recorded.value = true;
             for (const event of hello.events ?? []) this.fold(event);
@@ -326,6 +329,9 @@ export class Room {
                 break;
             case 'recorder':
                 this.recorder.value = notice.data;
+                break;
+            case 'alarm':
+                this.alarms.value = notice.data.codes;
                 break;
             case 'removed':
                 forgetSeat(this.options.briefing);
