@@ -251,6 +251,7 @@ static void watch_move(struct supervisor *s, int64_t now_us)
     struct child *check = next_of(s, CHILD_CHECK, NULL);
     check->set = s->children.set[CHILD_CHECK];
     check->replaced = check->pid > 0;
+    check->deaths = 0; /* the former one's */
     child_send(check, &(struct link_message){.kind = LINK_STOP, .a = 1}, NULL, 0);
     enter(s, UPGRADE_RECORDERS, now_us + START_US, "recorders are replaced one by one");
 }

@@ -1,6 +1,8 @@
-// The technician's check of a room: what is wrong with it is said, and giaoban-check may die meanwhile. No browser.
+// The technician's check of a room: what is wrong with it is said, and giaoban-check may die meanwhile.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { chromium } from './browsers.mjs';
+import { Endpoint } from './endpoint.mjs';
 import { Server, figure, until } from './server.mjs';
 import { Peer, session } from './wire.mjs';
 
@@ -173,6 +175,23 @@ test('an upgrade in place replaces giaoban-check too; rooms are checked meanwhil
     technician.close();
     await connect();
     assertGood(await check(GOOD[0]));
+});
+
+test('on the technician’s page the room’s row says what was found', async () => {
+    const browser = await chromium();
+    try {
+        const page = await Endpoint.open(browser, { source: 100, width: 320, height: 180, fps: 10 });
+        await page.join(server.plain + (await briefing.link('vp-ubnd', 'technician')));
+        for (const [unit, words] of [[GOOD[0], 'Hình rõ; tiếng tốt'], [HUNG, 'Hình đứng yên; tiếng tốt']]) {
+            const row = `[data-number="${numbers[unit]}"]`;
+            await page.page.click(`${row} .menu button`);
+            await page.page.locator('::-p-text(Kiểm tra hình, tiếng)').click();
+            await until(`“${words}” in its row`, () => page.page.evaluate((at, text) => document.querySelector(`${at} .check-line`)?.textContent.includes(text), row, words));
+        }
+        assert.deepEqual(page.page.problems, []);
+    } finally {
+        await browser.close();
+    }
 });
 
 test('what went over the wire keeps to the protocol', () => {

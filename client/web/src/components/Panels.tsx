@@ -1,8 +1,8 @@
 // The right column: who has the floor and who waits for it; who is here and what can be done with each.
 import { useSignal } from '@preact/signals';
-import { ArrowRight, EarOff, EllipsisVertical, Hand, Mic, MicOff, MonitorUp, MonitorX, Search, UserX, WifiOff } from 'lucide-preact';
-import { words } from '../i18n';
-import type { BriefingState, Endpoint } from '../protocol.gen';
+import { ArrowRight, CircleCheck, EarOff, EllipsisVertical, Hand, Info, Mic, MicOff, MonitorUp, MonitorX, Search, Stethoscope, TriangleAlert, UserX, WifiOff } from 'lucide-preact';
+import { language, words } from '../i18n';
+import type { BriefingState, Endpoint, ResultCheck } from '../protocol.gen';
 import type { Room } from '../state/room';
 import { connected, endpointOf, folded, shownName } from '../state/select';
 import { useNow } from './hooks';
@@ -140,6 +140,33 @@ function MicrophoneMark({ room, endpoint }: { room: Room; endpoint: Endpoint }) 
     );
 }
 
+const checkGlyphs = { good: CircleCheck, unknown: Info, bad: TriangleAlert };
+
+/** What is switched off, or in a format that can't be looked into, is no fault. */
+function checkTone(picture: ResultCheck['picture']['verdict'], sound: ResultCheck['sound']['verdict']): keyof typeof checkGlyphs {
+    if (picture === 'good' && sound === 'good') return 'good';
+    const harmless = ['good', 'off', 'unsupported'].includes(picture) && ['good', 'muted'].includes(sound);
+    return harmless ? 'unknown' : 'bad';
+}
+
+/** What the last check of this room found, and when. */
+function CheckLine({ room, number }: { room: Room; number: number }) {
+    const check = room.checks.value.get(number);
+    if (check === undefined) return null;
+    if (check.state === 'running') return <small class="check-line">{words.value.room.checking}</small>;
+    const { picture, sound, words: said } = check.result;
+    const tone = checkTone(picture.verdict, sound.verdict);
+    const Glyph = checkGlyphs[tone];
+    return (
+        <small class={`check-line ${tone}`} role="status">
+            <Glyph size={14} aria-hidden="true" />
+            <span>
+                {said[language.value]} · {words.value.clock(new Date(check.atMs))}
+            </span>
+        </small>
+    );
+}
+
 function Person({ room, state, endpoint, onQuestion }: { room: Room; state: BriefingState; endpoint: Endpoint; onQuestion: (question: Question) => void }) {
     const w = words.value.room;
     const me = endpoint.number === room.me.value?.number;
@@ -155,6 +182,7 @@ function Person({ room, state, endpoint, onQuestion }: { room: Room; state: Brie
             <span class="row-words">
                 <strong>{name}</strong>
                 {lead !== '' && <small>{lead}</small>}
+                <CheckLine room={room} number={endpoint.number} />
             </span>
             {weakLine(room, endpoint.number) && <WifiOff class="amber-mark" size={16} aria-label={w.state.weak} />}
             {hand && <Hand class="gold-mark" size={16} aria-label={w.handUp} />}
@@ -173,11 +201,13 @@ function actions(room: Room, state: BriefingState, endpoint: Endpoint, onQuestio
     const { number } = endpoint;
     const name = shownName(endpoint);
     const mute: MenuItem = { icon: MicOff, words: w.mute, disabled: !endpoint.microphone, run: () => void room.ask('mute', { endpoint: number }) };
-    if (!room.conducting.value) return [mute];
+    const check: MenuItem = { icon: Stethoscope, words: w.check, disabled: room.checks.value.get(number)?.state === 'running', run: () => void room.check(number) };
+    if (!room.conducting.value) return [check, mute];
     const spotlit = state.spotlight === number;
     const hand = state.hands.some((one) => one.number === number);
     return [
         mute,
+        check,
         {
             icon: spotlit ? MonitorX : MonitorUp,
             words: spotlit ? w.spotlightOff : w.spotlight,

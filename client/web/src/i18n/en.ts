@@ -205,6 +205,8 @@ export const en: Words = {
         peopleNone: 'No endpoint matches.',
         peopleEmpty: 'No other endpoint is in the room yet.',
         more: (name) => `More for ${name}`,
+        check: 'Check picture and sound',
+        checking: 'Checking picture and sound…',
         mute: 'Mute',
         spotlight: 'Put on the stage',
         spotlightOff: 'Take off the stage',

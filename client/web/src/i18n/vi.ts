@@ -203,6 +203,8 @@ export const vi = {
         peopleNone: 'Không có điểm cầu nào khớp.',
         peopleEmpty: 'Chưa có điểm cầu nào khác trong phòng.',
         more: (name: string) => `Thêm việc với ${name}`,
+        check: 'Kiểm tra hình, tiếng',
+        checking: 'Đang kiểm tra hình, tiếng…',
         mute: 'Tắt tiếng',
         spotlight: 'Đưa lên màn hình chính',
         spotlightOff: 'Thôi đưa lên màn hình chính',

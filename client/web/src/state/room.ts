@@ -2,7 +2,7 @@
 import { batch, computed, effect, signal } from '@preact/signals';
 import type {
     BriefingEvent, BriefingState, Endpoint, EndpointKind, NoticeLine, NoticeLines, NoticeRecorder, ParamsHello, Requests,
-    ResultHello, Role, ServerError, ServerNotice,
+    ResultCheck, ResultHello, Role, ServerError, ServerNotice,
 } from '../protocol.gen';
 import { openCamera, openMicrophone, openScreen, problemOf, type DeviceChoice, type DeviceProblem } from '../devices/devices';
 import { Media } from '../media/media';
@@ -29,6 +29,9 @@ export type Message =
     | { kind: 'device'; what: 'camera' | 'microphone' | 'screen'; problem: DeviceProblem }
     | { kind: 'muted' | 'floor' | 'floor-ended' };
 
+/** What the server found in a room's picture and sound, or that it is looking. */
+export type Check = { state: 'running' } | { state: 'done'; result: ResultCheck; atMs: number };
+
 export interface RoomOptions {
     briefing: string;
     kind: EndpointKind;
@@ -42,6 +45,7 @@ const narrowBelow = 1000; // CSS pixels: a small laptop's or a tablet's window
 /** Tiles beside our own picture: receive slots are offered once, so the width at entering decides. */
 const tilesOf = (kind: EndpointKind): number => (kind === 'phone' ? 0 : innerWidth < narrowBelow ? 2 : 6);
 const messageForMs = 6_000;
+const checkForMs = 100_000; // the server's own limit is 90 s, when every room is checked at once
 
 export class Room {
     readonly briefing = signal<BriefingState | null>(null);
@@ -54,6 +58,7 @@ export class Room {
     readonly speaker = signal(0);
     readonly line = signal<NoticeLine | null>(null);
     readonly lines = signal<NoticeLines['endpoints']>([]);
+    readonly checks = signal<ReadonlyMap<number, Check>>(new Map());
     /** Something was recorded while we were here, or before as far as the snapshot said. */
     readonly recorded = signal(false);
     readonly recorder = signal<NoticeRecorder | null>(null);
@@ -140,6 +145,25 @@ export class Room {
         } catch (error) {
             this.say({ kind: 'refusal', refusal: asRefused(error).refusal });
             return false;
+        }
+    }
+
+    /** A few seconds' look at another room's picture and sound. */
+    async check(number: number): Promise<void> {
+        const put = (check: Check | null): void => {
+            const checks = new Map(this.checks.value);
+            if (check === null) checks.delete(number);
+            else checks.set(number, check);
+            this.checks.value = checks;
+        };
+        if (this.checks.value.get(number)?.state === 'running') return;
+        put({ state: 'running' });
+        try {
+            const result = await this.socket.request('check', { endpoint: number }, checkForMs);
+            put({ state: 'done', result, atMs: this.socket.clock.now() });
+        } catch (error) {
+            put(null);
+            this.say({ kind: 'refusal', refusal: asRefused(error).refusal });
         }
     }
 
