@@ -31,7 +31,11 @@ static void report_slots(struct seat *seat, const json_t *slots)
 static json_int_t number_in(const json_t *o, const char *key, json_int_t min, json_int_t max)
 {
     const json_t *v = json_object_get(o, key);
-    json_int_t n = json_is_real(v) ? (json_int_t)json_real_value(v) : json_integer_value(v);
+    if (json_is_real(v)) { /* may be beyond every integer */
+        double x = json_real_value(v);
+        return x <= (double)min ? min : x >= (double)max ? max : (json_int_t)x;
+    }
+    json_int_t n = json_integer_value(v);
     return n < min ? min : n > max ? max : n;
 }
 

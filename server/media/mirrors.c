@@ -10,8 +10,10 @@
 
 enum {
     READ_AT_ONCE = 256,
-    TOO_OLD_US = 1000 * 1000, /* what was written before we came back is nobody's live picture any more */
+    TOO_OLD_US = 1000 * 1000,      /* what was written before we came back is nobody's live picture any more */
+    TOO_NEW_US = 10 * 1000 * 1000, /* no clock mapping of a publisher is off by so much … */
 };
+#define EXT_SEQ_MAX (INT64_C(1) << 48) /* … and no track has so many packets: its writer lies */
 
 static enum rtp_codec codec_of(const char *name)
 {
@@ -72,12 +74,17 @@ static struct source *mirror_of(struct feed *f, const struct feed_record *r)
     return s && !s->peer && s->user == f && s->incarnation == r->incarnation ? s : NULL;
 }
 
+static bool is_timely(const struct feed_record *r, int64_t now_us)
+{
+    return r->session_us >= now_us - TOO_OLD_US && r->session_us <= now_us + TOO_NEW_US && r->ext_seq < EXT_SEQ_MAX;
+}
+
 static void take_rtp(struct feed *f, const struct feed_record *r, struct packet *p, int64_t now_us)
 {
     struct source *s = mirror_of(f, r);
     struct rtp_packet v;
     unsigned layer = r->flags & FEED_FLAG_LAYER_MASK;
-    if (!s || now_us - r->session_us > TOO_OLD_US) {
+    if (!s || !is_timely(r, now_us)) {
         f->briefing->media->feeds.stale++;
         return;
     }

@@ -51,7 +51,7 @@ static void skip_scaling_list(struct bits *b, unsigned size)
     int32_t last = 8, next = 8;
     for (unsigned i = 0; i < size && !b->r.failed; i++) {
         if (next != 0)
-            next = (last + signed_golomb(b)) & 0xff;
+            next = (int32_t)(((uint32_t)last + (uint32_t)signed_golomb(b)) & 0xff); /* modulo 256, whatever is added */
         last = next == 0 ? last : next;
     }
 }

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { NEVER = -1 }; /* number of a cell that has held none */
+
 struct history {
     size_t capacity;
     int64_t oldest, newest; /* what history_expire() still has to look at */
@@ -17,8 +19,11 @@ struct history *history_new(size_t capacity)
 {
     assert(capacity > 0 && (capacity & (capacity - 1)) == 0); /* a constant of the caller's */
     struct history *h = calloc(1, sizeof *h + capacity * sizeof h->ring[0]);
-    if (h)
-        h->capacity = capacity;
+    if (!h)
+        return NULL;
+    h->capacity = capacity;
+    for (size_t i = 0; i < capacity; i++)
+        h->ring[i].ext_seq = NEVER;
     return h;
 }
 
@@ -49,8 +54,10 @@ static void advance(struct history *h, int64_t ext_seq)
     int64_t from = h->newest + 1, capacity = (int64_t)h->capacity;
     if (ext_seq - from >= capacity)
         from = ext_seq - capacity + 1;
-    for (int64_t s = from; s <= ext_seq; s++)
+    for (int64_t s = from; s <= ext_seq; s++) {
         clear(cell(h, s));
+        cell(h, s)->ext_seq = NEVER;
+    }
     h->newest = ext_seq;
     if (h->oldest <= h->newest - capacity)
         h->oldest = h->newest - capacity + 1;
@@ -65,7 +72,7 @@ int history_put(struct history *h, const struct history_entry *e)
     }
     if (e->ext_seq <= h->newest - (int64_t)h->capacity)
         return ERR_STALE;
-    if (c->packet && c->ext_seq == e->ext_seq)
+    if (c->ext_seq == e->ext_seq) /* expired or not */
         return ERR_EXISTS;
     if (e->ext_seq > h->newest)
         advance(h, e->ext_seq);

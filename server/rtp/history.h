@@ -28,8 +28,8 @@ struct history;
 /* `capacity`: packets, a power of two. NULL: no memory. */
 struct history *history_new(size_t capacity);
 void history_free(struct history *h); /* drops all references; NULL is fine */
-/* Copies `e` and takes a reference to its packet. A number older than the ring holds is refused: ERR_STALE; a repeated one:
- * ERR_EXISTS. */
+/* Copies `e` and takes a reference to its packet. A number older than the ring holds is refused: ERR_STALE; a repeated one,
+ * even when what it brought has expired: ERR_EXISTS. */
 int history_put(struct history *h, const struct history_entry *e);
 /* NULL: never had it, or overwritten. Valid until the next put or expire. */
 const struct history_entry *history_get(const struct history *h, int64_t ext_seq);

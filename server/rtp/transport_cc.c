@@ -35,6 +35,8 @@ void transport_cc_arrived(struct transport_cc_receiver *c, uint16_t seq, int64_t
     if (number < c->next) {
         if (c->next - number > REWIND_MAX || cell_holds(c, number))
             return;
+        if (c->extender.newest - number >= TRANSPORT_CC_WINDOW)
+            return;       /* its cell is a newer one's, which may not have been reported yet */
         c->next = number; /* it was reported as lost: report it again, and what followed */
     }
     if (cell_holds(c, number))

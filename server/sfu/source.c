@@ -274,9 +274,14 @@ void source_set_open(struct source *s, bool open, int64_t now_us)
         speakers_remove(&s->router->speakers, s->number);
 }
 
-/* History first: it knows duplicates. False: the packet goes no further. */
+/* History first: it knows duplicates. False: the packet goes no further. Of a closed source nothing is kept, so that nothing
+ * of that time can be asked for, or caught up with, when it is open again; its caller goes on with what is no content. */
 static bool keep(struct source *s, struct layer *l, struct seen *seen)
 {
+    if (!s->open) {
+        s->router->sfu->stats.drops[SFU_DROP_MUTED]++;
+        return true;
+    }
     struct history_entry e = {
         .packet = seen->packet,
         .ext_seq = seen->ext_seq,
@@ -461,10 +466,8 @@ void source_input(struct source *s, unsigned layer, struct packet *p, const stru
         s->router->sfu->stats.repaired_packets++;
     else
         clockmap_packet(&l->clock, v->ts, p->arrival_us);
-    if (!s->open) {
-        s->router->sfu->stats.drops[SFU_DROP_MUTED]++;
+    if (!s->open)
         return;
-    }
     seen.session_us = clockmap_session_us(&l->clock, v->ts, now_us);
     accept(s, l, &seen, now_us);
 }
@@ -480,12 +483,8 @@ void source_input_mirrored(struct source *s, unsigned layer, struct packet *p, c
     note_arrival(l, p, v->ts, ext_seq, now_us);
     struct seen seen = seen_make(p, v, layer, ext_seq, audio_level);
     seen.session_us = session_us;
-    if (v->payload_len == 0 || !look(s, &seen, v) || !keep(s, l, &seen))
+    if (v->payload_len == 0 || !look(s, &seen, v) || !keep(s, l, &seen) || !s->open)
         return;
-    if (!s->open) {
-        s->router->sfu->stats.drops[SFU_DROP_MUTED]++;
-        return;
-    }
     accept(s, l, &seen, now_us);
 }
 

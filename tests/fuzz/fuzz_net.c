@@ -3,6 +3,7 @@
 #include "net/net_priv.h"
 
 #include "base/clock.h"
+#include "require.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -13,12 +14,6 @@
 static struct net *server, *client;
 static struct net_transport *connected;
 static union net_addr stranger, newcomer;
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static struct net_transport *make_place(const char *ufrag, const char *pwd)
 {

@@ -1,13 +1,27 @@
 /* The forwarding core under random operations: what clients send (RTP and RTCP of any content), wishes, comings and goings,
- * mirrors, time. Whenever the wish is folded every invariant must hold; at the end every packet must be back in its pool.
+ * mirrors, time. Whenever the wish is folded every invariant must hold (router_check()); a packet of one who may not send is
+ * kept by nobody; no slot gives a number twice, retransmissions and transport-wide numbers have no hole; at the end every
+ * packet must be back in its pool.
  *
  * Input: a sequence of operations, one byte each, followed by what it needs (missing bytes are 0). */
+#include "require.h"
 #include "sfu/router.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEERS = 4, ENDPOINTS = 6, SLOTS = 8, PACKETS = 4096 };
+enum { PEERS = 4, ENDPOINTS = 6, SLOTS = 8, PACKETS = 4096, WINDOW = 2048 };
+
+/* What has left for one subscriber. */
+struct line {
+    bool numbered; /* `transport_seq` is the last one */
+    uint16_t transport_seq;
+    struct {
+        bool began, resent;
+        uint16_t newest, rtx_seq;
+        uint64_t sent[WINDOW / 64];
+    } slots[SLOTS];
+};
 
 struct input {
     const uint8_t *at, *end;
@@ -20,6 +34,7 @@ static struct wish_briefing wish;
 static struct wish_endpoint endpoints[ENDPOINTS];
 static uint32_t incarnations[ENDPOINTS + 1];
 static int64_t now_us;
+static struct line lines[PEERS + 1][2]; /* by incarnation, in turn */
 
 static uint8_t byte(struct input *in)
 {
@@ -34,11 +49,53 @@ static size_t take(struct input *in, uint8_t *out, size_t len)
     return n;
 }
 
+/* A number of a slot's stream: never again, as far back as the window goes. */
+static void note_number(struct line *l, uint32_t slot, uint16_t seq)
+{
+    bool began = l->slots[slot].began;
+    int16_t ahead = began ? seq_diff(seq, l->slots[slot].newest) : 1;
+    uint64_t *sent = l->slots[slot].sent, bit = 1ull << seq % 64;
+    require(began || seq < 32768 + WINDOW);
+    l->slots[slot].began = true;
+    for (int i = 1; i <= ahead && i <= WINDOW; i++) {
+        uint16_t passed = (uint16_t)(seq - ahead + i);
+        sent[passed % WINDOW / 64] &= ~(1ull << passed % 64);
+    }
+    if (ahead <= -WINDOW)
+        return;
+    require(!(sent[seq % WINDOW / 64] & bit));
+    sent[seq % WINDOW / 64] |= bit;
+    if (ahead > 0)
+        l->slots[slot].newest = seq;
+}
+
+static void note_header(struct line *l, const uint8_t *header, size_t len)
+{
+    uint8_t copy[RTP_HEADER_MAX];
+    struct rtp_packet v;
+    uint16_t seq;
+    memcpy(copy, header, len);
+    copy[0] &= (uint8_t)~0x20; /* padding comes behind the payload */
+    require(!rtp_parse(copy, len, &v));
+    uint32_t slot = v.ssrc % 100;
+    require(slot < SLOTS && (v.ssrc / 100 == 1 || v.ssrc / 100 == 2));
+    if (v.ssrc < 200) {
+        note_number(l, slot, v.seq);
+    } else {
+        require(!l->slots[slot].resent || v.seq == (uint16_t)(l->slots[slot].rtx_seq + 1));
+        l->slots[slot].resent = true;
+        l->slots[slot].rtx_seq = v.seq;
+    }
+    require(rtp_ext_transport_seq(&v, 3, &seq) && (!l->numbered || seq == (uint16_t)(l->transport_seq + 1)));
+    l->numbered = true;
+    l->transport_seq = seq;
+}
+
 static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header, size_t header_len, const uint8_t *payload,
                     size_t payload_len, uint8_t padding)
 {
-    if (header_len % 4 || header_len > RTP_HEADER_MAX || !payload_len)
-        abort();
+    require(header_len % 4 == 0 && header_len <= RTP_HEADER_MAX && payload_len);
+    note_header(transport, header, header_len);
     volatile uint8_t touched = header[header_len - 1] ^ payload[0] ^ payload[payload_len - 1];
     return touched == 0x77 ? -1 : 0; /* sometimes the line refuses */
 }
@@ -96,6 +153,8 @@ static void join(uint32_t number)
     struct peer *p;
     c->number = number;
     c->incarnation = ++incarnations[number];
+    c->transport = &lines[number][c->incarnation % 2];
+    memset(c->transport, 0, sizeof(struct line));
     configure(c, number);
     if (peer_new(&sfu, c, &p) == 0 && router_attach(router, p, now_us))
         peer_free(p, now_us);
@@ -121,6 +180,33 @@ static void random_wish(struct input *in)
     }
     wish.n_endpoints = byte(in) % (ENDPOINTS + 1);
     router_apply(router, &wish, now_us);
+}
+
+/* May what `p` sends under that SSRC reach somebody? An SSRC that is not known yet may become any of its tracks. */
+static bool may_pass(const struct peer *p, uint32_t ssrc)
+{
+    unsigned may = 0;
+    for (size_t i = 0; router->wish && i < wish.n_endpoints; i++)
+        may |= wish.endpoints[i].number == p->number ? wish.endpoints[i].may_send : 0;
+    for (size_t i = 0; i < p->n_streams; i++)
+        if (p->streams[i].ssrc == ssrc)
+            return may & WISH_BIT(p->streams[i].kind);
+    return may;
+}
+
+static uint32_t ssrc_of(const struct packet *p)
+{
+    struct reader r = reader_make(p->bytes + 8, 4);
+    return read_u32(&r);
+}
+
+static void input_rtp(struct peer *p, struct packet *packet)
+{
+    bool may = packet->len >= RTP_FIXED_HEADER && may_pass(p, ssrc_of(packet));
+    packet->arrival_us = now_us;
+    peer_input_rtp(p, packet, now_us);
+    require(may || packet->refs == 1);
+    packet_unref(packet);
 }
 
 /* A packet with a header that finds its way, and a payload of any content. */
@@ -154,9 +240,7 @@ static void rtp_in(struct input *in, struct peer *p)
     size_t len = take(in, payload, byte(in) % sizeof payload);
     write_bytes(&w, payload, len);
     packet->len = (uint16_t)writer_len(&w);
-    packet->arrival_us = now_us;
-    peer_input_rtp(p, packet, now_us);
-    packet_unref(packet);
+    input_rtp(p, packet);
 }
 
 static void raw_in(struct input *in, struct peer *p, bool rtcp)
@@ -170,9 +254,7 @@ static void raw_in(struct input *in, struct peer *p, bool rtcp)
     struct packet *packet = packet_get(pool);
     memcpy(packet->bytes, bytes, len);
     packet->len = (uint16_t)len;
-    packet->arrival_us = now_us;
-    peer_input_rtp(p, packet, now_us);
-    packet_unref(packet);
+    input_rtp(p, packet);
 }
 
 static void mirror_in(struct input *in)

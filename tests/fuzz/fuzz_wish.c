@@ -1,14 +1,9 @@
 /* Any JSON as an endpoint, a header, a delta: what is accepted comes back equal from its own encoding. */
 #include "wish/message.h"
+#include "require.h"
 
 #include <stdint.h>
 #include <stdlib.h>
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void try_endpoint(const json_t *o)
 {

@@ -1,3 +1,3 @@
-foreach(t rtp rtcp video rtx)
+foreach(t rtp rtcp video rtx transport_cc rewrite)
     gb_fuzz(fuzz_${t} LINK rtp)
 endforeach()

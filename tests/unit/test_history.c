@@ -76,6 +76,17 @@ static void what_is_older_than_a_second_goes_back_to_the_pool(void **state)
     assert_non_null(history_get(h, 15));
 }
 
+static void a_number_that_has_expired_is_still_a_repeated_one(void **state)
+{
+    assert_int_equal(put(0, 0), 0);
+    assert_int_equal(put(1, 0), 0);
+    history_expire(h, HISTORY_AGE_US + 1);
+    assert_int_equal(packet_pool_available(pool), 64);
+    assert_int_equal(put(1, HISTORY_AGE_US + 1), ERR_EXISTS);
+    assert_int_equal(put(17, HISTORY_AGE_US + 1), 0); /* a round later the cell is another number's */
+    assert_int_equal(put(2, HISTORY_AGE_US + 1), 0);
+}
+
 static void a_jump_ahead_leaves_nothing_behind_for_ever(void **state)
 {
     for (int64_t s = 0; s < 16; s++)
@@ -106,6 +117,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(packets_are_found_until_the_ring_comes_round, setup, teardown),
         cmocka_unit_test_setup_teardown(late_packets_fill_their_place_and_repeated_ones_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_older_than_a_second_goes_back_to_the_pool, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_number_that_has_expired_is_still_a_repeated_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_jump_ahead_leaves_nothing_behind_for_ever, setup, teardown),
         cmocka_unit_test(a_sent_packet_is_answered_once_a_round_trip),
     };

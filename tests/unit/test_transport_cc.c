@@ -118,6 +118,24 @@ static void a_jump_of_the_sender_begins_anew(void **state)
     assert_int_equal(feedback.n, 301);
 }
 
+static void a_late_packet_takes_no_cell_of_one_that_is_not_reported_yet(void **state)
+{
+    transport_cc_init(&receiver);
+    transport_cc_arrived(&receiver, 10000, 1000000);
+    transport_cc_arrived(&receiver, 10000 - 400, 1001000);
+    transport_cc_arrived(&receiver, 10000 - 800, 1002000);
+    transport_cc_arrived(&receiver, 10000 - 1200 + 176, 1003000); /* 10000's cell, 1024 numbers before it */
+    unsigned received = 0;
+    for (bool newest_seen = false; !newest_seen;) {
+        build_and_parse();
+        for (unsigned i = 0; i < feedback.n; i++) {
+            received += feedback.packets[i].received;
+            newest_seen = newest_seen || feedback.packets[i].seq == 10000;
+        }
+    }
+    assert_int_equal(received, 3);
+}
+
 static void chunks_of_every_kind_are_read(void **state)
 {
     /* base 10, 19 packets: run of 3 "small", 1-bit vector, 2-bit vector cut by the count; deltas 4+2+(2: small, large) */
@@ -173,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_long_pause_is_split_over_two_feedbacks),
         cmocka_unit_test(many_packets_take_several_feedbacks_and_no_room_loses_nothing),
         cmocka_unit_test(a_jump_of_the_sender_begins_anew),
+        cmocka_unit_test(a_late_packet_takes_no_cell_of_one_that_is_not_reported_yet),
         cmocka_unit_test(chunks_of_every_kind_are_read),
         cmocka_unit_test(broken_feedback_is_refused),
     };

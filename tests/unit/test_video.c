@@ -133,6 +133,10 @@ static void h264_sizes_come_from_the_sequence_parameter_set(void **state)
     assert_int_equal(width, 1920);
     assert_int_equal(height, 1080);
     assert_int_equal(h264_sps_size(sps_720, 6, &width, &height), ERR_TRUNCATED);
+    /* A scaling list whose step is the largest number there is: modulo 256 like any other (7.3.2.1.1.1). */
+    uint8_t wild[160] = {0x67, 0x7a, 0x00, 0x27, 0x48, 0x67, 0x02};
+    memset(wild + 0x7f, 0xff, 3);
+    (void)h264_sps_size(wild, sizeof wild, &width, &height); /* the sanitizers watch */
 }
 
 static void h264_keyframes_are_found_in_every_packetization(void **state)

@@ -1,0 +1,1 @@
+gb_fuzz(fuzz_worker LINK media)
