@@ -23,6 +23,7 @@ struct endpoint {
     uint64_t last_seq;
     int64_t request, offer_request, hello_request, leave_request;
     bool live, over; /* websocket past hello; removed or taken over */
+    bool resuming;   /* its hello asked for the seat it had */
     int64_t connect_at_us, offer_at_us;
     bool microphone, has_floor;
     unsigned stage, rejoins, resumes;
@@ -313,9 +314,10 @@ static void take_notice(struct endpoint *e, const json_t *m, int64_t now_us)
     }
 }
 
-/* Our own line of the snapshot. */
-static void take_state(struct endpoint *e, const json_t *state)
+/* Our own line of the snapshot. False: it isn't what a room that comes back has told the server. */
+static bool take_state(struct endpoint *e, const json_t *state)
 {
+    bool told = true, camera = e->options->video && e->options->publishes;
     size_t i;
     json_t *other;
     json_array_foreach(json_object_get(state, "endpoints"), i, other) {
@@ -323,9 +325,13 @@ static void take_state(struct endpoint *e, const json_t *state)
             continue;
         const char *name = json_string_value(json_object_get(other, "unit_short"));
         snprintf(e->name, sizeof e->name, "%s", name ? name : "");
+        told = json_is_true(json_object_get(other, "camera")) == camera;
+        if (e->resuming && told)
+            set_microphone(e, json_is_true(json_object_get(other, "microphone")));
     }
     if (json_is_object(state))
         take_floor(e, json_integer_value(json_object_get(state, "floor")) == e->number);
+    return told;
 }
 
 static void take_hello(struct endpoint *e, const json_t *result, int64_t now_us)
@@ -333,18 +339,20 @@ static void take_hello(struct endpoint *e, const json_t *result, int64_t now_us)
     size_t i;
     json_t *event;
     const json_t *state = json_object_get(result, "state");
+    e->resuming = e->secret[0] != '\0';
     snprintf(e->id, sizeof e->id, "%s", json_string_value(json_object_get(result, "endpoint")));
     snprintf(e->secret, sizeof e->secret, "%s", json_string_value(json_object_get(result, "secret")));
     e->number = number_of(result);
     e->live = true;
     e->live_us = now_us;
-    take_state(e, state);
+    bool told = take_state(e, state) && e->resuming;
     json_array_foreach(json_object_get(result, "events"), i, event)
         take_event(e, event);
     e->last_seq = (uint64_t)json_integer_value(json_object_get(result, "last"));
     ask_clip(e);
     say_layout(e);
-    say_media(e);
+    if (!told) /* whoever was muted while it was away does not unmute itself by coming back */
+        say_media(e);
     if (!e->transport || net_transport_state(e->transport) == NET_FAILED || net_transport_state(e->transport) == NET_EXPIRED)
         make_offer(e);
 }

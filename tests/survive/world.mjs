@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Server, pause, root, until } from '../e2e/server.mjs';
-import { Peer, session } from '../e2e/wire.mjs';
+import { Peer, api, session } from '../e2e/wire.mjs';
 
 export const full = process.env.FULL === 'yes';
 export const MOMENTS = full ? 20 : 3;
@@ -38,7 +38,7 @@ export function figure(line) {
 /** A figure with its bounds, {gap_ms: 40, …}: outside a bound `ok` is false, outside three times of it the test fails. */
 export function measured(name, figures, bounds) {
     const ok = Object.entries(bounds).every(([key, bound]) => figures[key] <= bound);
-    figure({ case: name, ok, ...figures, ...Object.fromEntries(Object.entries(bounds).map(([key, bound]) => [`bound_${key}`, bound])) });
+    figure({ case: name, ok, gap_ms: null, lost_ms: null, back_ms: null, ledger_error_ms: null, ...figures, ...Object.fromEntries(Object.entries(bounds).map(([key, bound]) => [`bound_${key}`, bound])) });
     for (const [key, bound] of Object.entries(bounds)) assert.ok(figures[key] <= 3 * bound, `${name}: ${key} is ${figures[key]}, its bound ${bound}`);
 }
 
@@ -138,10 +138,44 @@ export class World {
         return rooms.filter((r) => r.number !== b.numbers[b.units[0]]);
     }
 
-    /** Pid of worker `index`, of its newest start. */
+    /** Pid of the newest start of a worker, recorder or composer; undefined: none was started. */
+    started(kind, { index = 0, job = '' } = {}) {
+        const starts = [...this.server.log.matchAll(/started (\w+) index=(\d+) job="([^"]*)" pid=(\d+)/g)];
+        const pid = starts.filter((m) => m[1] === kind && Number(m[2]) === index && m[3].startsWith(job)).at(-1)?.[4];
+        return pid && Number(pid);
+    }
+
     worker(index) {
-        const starts = [...this.server.log.matchAll(/started worker index=(\d+) job="" pid=(\d+)/g)].filter((m) => Number(m[1]) === index);
-        return Number(starts.at(-1)[2]);
+        return this.started('worker', { index });
+    }
+
+    /** Stops a process for five seconds. Yields when it was stopped, and for how long the supervisor bore it; null: it did. */
+    async stopped(pid) {
+        const at = nowUs();
+        process.kill(pid, 'SIGSTOP');
+        await pause(5000);
+        const found = new RegExp(`T(\\S+) error giaoban/supervisor no heartbeat: killed pid=${pid} `).exec(this.server.log);
+        if (!found) process.kill(pid, 'SIGCONT');
+        return { at, killed: found !== null };
+    }
+
+    dir(b) {
+        return join(this.server.data, 'recordings', b.id);
+    }
+
+    /** Closes a recorded briefing and waits for its programme; yields its path. */
+    async programme(b) {
+        await this.ask(b, 'close');
+        return this.composed(b);
+    }
+
+    async composed(b, name = 'programme.mp4') {
+        await until('the programme to be composed', async () => {
+            const { json } = await api(this.server, 'GET', `archive/${b.id}`, { cookie: b.cookie });
+            assert.notEqual(json?.state, 'failed', JSON.stringify(json));
+            return json?.state === 'ready' && json.formats.some((f) => f.name === name || `programme.${f.name}` === name);
+        }, { timeout_ms: 120000, every_ms: 100 });
+        return join(this.dir(b), name);
     }
 
     workerOf(room) {
