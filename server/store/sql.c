@@ -106,14 +106,22 @@ static int check_schema(struct sql *q)
     return sql_run(q, SQL_META_PUT, (struct sql_value[]){V_TEXT("schema"), V_INT(SCHEMA_VERSION)}, 2);
 }
 
+/* SQLite would make it with the umask's mode; its -wal and -shm take the mode of the database. Only a new one is opened
+ * here: closing any descriptor of a file ends all of this process's locks on it (fcntl(2)), the first connection's too.
+ * Another program that closes the database would then take itself for the last one and delete the journal that we write. */
+static int make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno != EEXIST ? ERR_IO : 0;
+}
+
 int sql_open(struct sql *q, const char *path)
 {
-    /* SQLite would make it with the umask's mode; its -wal and -shm take the mode of the database. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
+    if (make_private(path))
         return ERR_IO;
-    close(fd);
-    int rc = sqlite3_open_v2(path, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     if (rc != SQLITE_OK)
         return failed(q, rc);
     sqlite3_busy_timeout(q->db, 3000);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -415,6 +416,31 @@ static void index_follows_the_log(void **state)
     assert_true(b->phase == BRIEFING_CLOSED && b->closed_ms == 99 && !b->recording);
 }
 
+static ino_t journal(const struct fixture *f)
+{
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s-wal", f->path);
+    return stat(path, &st) ? 0 : st.st_ino;
+}
+
+/* A backup, an administrator's look: whoever closes last deletes the journal, and must know that it is not the last. */
+static void another_program_that_reads_it_leaves_the_journal_alone(void **state)
+{
+    struct fixture *f = *state;
+    ino_t before = journal(f);
+    assert_true(before != 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("sqlite3", "sqlite3", f->path, "BEGIN IMMEDIATE", "SELECT 1 WHERE 0", "COMMIT", (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(journal(f), before);
+}
+
 static void database_is_only_its_owners(void **state)
 {
     struct fixture *f = *state;
@@ -730,6 +756,7 @@ int main(void)
         TEST(log_is_read_while_serving),
         TEST(export_has_head_and_a_line_for_each_event),
         TEST(index_follows_the_log),
+        TEST(another_program_that_reads_it_leaves_the_journal_alone),
         TEST(database_is_only_its_owners),
         TEST(every_commit_is_synced),
         TEST(start_counter_rises_with_every_start),
