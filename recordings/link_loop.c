@@ -173,14 +173,17 @@ static int lock_directory(const char *dir)
     return fd < 0 ? ERR_IO : 0;
 }
 
-int link_loop_run(const char *dir)
+int link_loop_run(const char *dir, enum box_mode box)
 {
+    const struct box_place place = {dir, true};
     struct loop l = {0};
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     fcntl(LINK_FD, F_SETFL, fcntl(LINK_FD, F_GETFL) | O_NONBLOCK);
     fcntl(LINK_FD, F_SETFD, FD_CLOEXEC);
     int err = lock_directory(dir);
+    if (!err)
+        err = box_enter(BOX_RECORDER, box, &place, 1);
     if (!err)
         err = recorder_open(dir, &l.recorder);
     if (err) {

@@ -4,5 +4,7 @@
  * main. */
 #pragma once
 
+#include "box/box.h"
+
 /* Returns the process's exit status. */
-int link_loop_run(const char *dir);
+int link_loop_run(const char *dir, enum box_mode box);

@@ -116,6 +116,7 @@ int sync_start(int dir_fd, struct sync **ret)
     pthread_cond_init(&s->changed, NULL);
     sigset_t all, before; /* signals are the main thread's */
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* the box's: a blocked one would kill */
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int failed = pthread_create(&s->thread, NULL, serve, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -38,10 +39,10 @@ static const int *const threads = CALLS(S(set_robust_list), S(get_robust_list), 
                                         S(sched_getattr), S(sched_getparam), S(sched_getscheduler), S(eventfd2), S(pipe2));
 
 /* Files, wherever Landlock and the uid let. */
-static const int *const files =
-    CALLS(S(openat), S(newfstatat), S(getdents64), S(pread64), S(pwrite64), S(ftruncate), S(fallocate), S(fsync),
-          S(fdatasync), S(syncfs), S(fstatfs), S(statfs), S(fadvise64), S(access), S(faccessat), S(faccessat2), S(mkdir),
-          S(mkdirat), S(rmdir), S(unlink), S(unlinkat), S(rename), S(renameat), S(renameat2), S(readlink), S(readlinkat));
+static const int *const files = CALLS(
+    S(openat), S(newfstatat), S(getdents64), S(pread64), S(pwrite64), S(ftruncate), S(fallocate), S(fsync), S(fdatasync),
+    S(syncfs), S(fstatfs), S(statfs), S(fadvise64), S(access), S(faccessat), S(faccessat2), S(mkdir), S(mkdirat), S(rmdir),
+    S(unlink), S(unlinkat), S(rename), S(renameat), S(renameat2), S(readlink), S(readlinkat), S(umask));
 
 /* --- what kills --------------------------------------------------------------------------------------------------- */
 
@@ -65,7 +66,7 @@ static const int *const hostile = CALLS(
 
 /* Of a process that holds all its sockets. A file in memory could be executed or hide one. */
 static const int *const new_sockets =
-    CALLS(S(socket), S(socketpair), S(bind), S(listen), S(connect), S(accept), S(accept4), S(shutdown), S(memfd_create));
+    CALLS(S(socket), S(bind), S(listen), S(connect), S(accept), S(accept4), S(shutdown), S(memfd_create));
 
 /* --- rules -------------------------------------------------------------------------------------------------------- */
 
@@ -170,6 +171,7 @@ static void threads_only(struct filter *f, bool allowed)
     rule_if(f, f->kill, S(clone), 0, thread, CLONE_VM);
     rule_if(f, f->kill, S(clone), 0, thread, CLONE_THREAD);
     rules(f, f->allow, threads);
+    rule(f, SCMP_ACT_ERRNO(EPERM), S(sched_setattr)); /* GLib gives a thread its pool's; it could be anybody's */
 }
 
 static void fill(struct filter *f, enum box_role role)
@@ -187,12 +189,16 @@ static void fill(struct filter *f, enum box_role role)
         no_file(f);
     else
         rules(f, f->allow, files);
-    if (role == BOX_RECORDER || role == BOX_COMPOSER)
-        rule_if(f, f->allow, S(fchmod), 1, 07000, 0);
-    if (role == BOX_MEDIA || role == BOX_RECORDER)
+    if (role != BOX_COMPOSER)
         memory_is_no_code(f);
     else
         memory_may_be_code(f);
+    if (role == BOX_RECORDER || role == BOX_COMPOSER) {
+        rule_if(f, f->allow, S(fchmod), 1, 07000, 0);
+        rule_if(f, f->allow, S(socketpair), 0, ~0u, AF_UNIX); /* GStreamer wakes its bus by one */
+        return;
+    }
+    rule(f, f->kill, S(socketpair));
 }
 
 /* --- EPERM that is counted ---------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/link.h"
 #include "base/log.h"
+#include "box/box.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -126,10 +127,13 @@ int main(int argc, char **argv)
 {
     struct program p = {.control = -1, .session = session_new()};
     log_setup("giaoban-check", LOG_LEVEL_INFO);
-    if (argc != 2 || strcmp(argv[1], "--link") != 0 || !p.session) {
+    if (argc < 2 || strcmp(argv[1], "--link") != 0 || !p.session) {
         fprintf(stderr, "giaoban-check is started by giaoban\n");
         return 1;
     }
+    box_close_inherited(LINK_FD);
+    if (box_enter(BOX_CHECK, box_mode(argc, argv), NULL, 0))
+        return 1;
     signal(SIGPIPE, SIG_IGN);
     fcntl(LINK_FD, F_SETFL, fcntl(LINK_FD, F_GETFL) | O_NONBLOCK);
     fcntl(LINK_FD, F_SETFD, FD_CLOEXEC);
