@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "box/box.h"
 
+#include <jansson.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
         argc -= 2;
     umask(077);
     log_setup("giaoban-recorder", LOG_LEVEL_INFO);
+    json_object_seed(0); /* reads /dev/urandom, which is outside the box */
     if (gst_setup(why, sizeof why)) {
         log_error("recorder", "%s", why);
         return 1;

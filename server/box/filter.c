@@ -26,9 +26,9 @@
 static const int *const basic =
     CALLS(S(read), S(write), S(readv), S(writev), S(close), S(lseek), S(fstat), S(brk), S(munmap), S(mremap), S(madvise),
           S(futex), S(clock_gettime), S(clock_getres), S(clock_nanosleep), S(nanosleep), S(gettimeofday), S(time), S(getpid),
-          S(gettid), S(getppid), S(getuid), S(geteuid), S(getgid), S(getegid), S(getrandom), S(getrusage), S(sched_yield),
-          S(poll), S(ppoll), S(recvmsg), S(sendmsg), S(rt_sigaction), S(rt_sigprocmask), S(rt_sigreturn), S(sigaltstack),
-          S(restart_syscall), S(membarrier), S(exit), S(exit_group));
+          S(gettid), S(getppid), S(getuid), S(geteuid), S(getgid), S(getegid), S(getrandom), S(getrusage), S(sysinfo),
+          S(sched_yield), S(poll), S(ppoll), S(recvmsg), S(sendmsg), S(rt_sigaction), S(rt_sigprocmask), S(rt_sigreturn),
+          S(sigaltstack), S(restart_syscall), S(membarrier), S(exit), S(exit_group));
 
 /* The loop of server/net on sockets it was given. */
 static const int *const datagrams =

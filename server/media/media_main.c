@@ -149,6 +149,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor stops us */
     struct media *m = calloc(1, sizeof *m);
+    json_object_seed(0); /* reads /dev/urandom */
     if (!m)
         return 1;
     int err = start(m, packets ? (size_t)strtoul(packets, NULL, 10) : PACKETS_DEFAULT);
