@@ -37,6 +37,7 @@ struct config {
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
     unsigned logins_source;
     unsigned joins_per_second, endpoints_briefing, endpoints_unit;
+    unsigned quarantine_seconds, worker_queue_bytes;
     unsigned handshakes_turn, half_open, half_open_source, handshake_seconds, stun_source; /* a worker's */
     unsigned endpoint_bps;
     unsigned log_level; /* enum log_level */

@@ -37,8 +37,7 @@ enum { OFFERS_IN_HAND = 4 };      /* of a worker at a time: the others wait here
 #define HOLD_US 1000000           /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
 #define SLOW_TURN_US 5000         /* the loop never keeps anybody waiting longer: what would is done aside */
-#define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this … */
-#define QUARANTINE_US 600000000   /* … keep it out for so long */
+#define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this keep it out for limits.quarantine_seconds */
 enum { CRASHES_MAX = 3 };
 
 /* What ails the machine, see alarm.c; names in alarm_codes. */
@@ -83,6 +82,7 @@ struct meeting {
     uint64_t version;
     uint64_t sent[WORKERS_MAX]; /* version that a worker holds, 0: none */
     bool dirty;                 /* the wish may have changed */
+    bool lift;                  /* the next one goes out even if it is the same: restrictions are settled */
     uint8_t home;               /* WISH_UNPLACED: none yet */
     unsigned turn;
     int64_t closed_us;        /* when it was closed, 0: it isn't */

@@ -387,6 +387,8 @@ void feeds_worker_back(struct control *c, unsigned worker, const json_t *feeds)
     }
     for (struct feed *f = c->feeds, *next; f; f = next) {
         next = f->next;
+        if (f->phase == FEED_OPENING && f->writer == worker && contains(feeds, f->id))
+            feed_ready(c, worker, f->id); /* it was said, and lost */
         if ((f->writer == worker || f->reader == worker) && f->phase >= FEED_OPENING && f->phase != FEED_OVER &&
             !contains(feeds, f->id))
             lose_side(c, f);

@@ -304,6 +304,7 @@ static void send_settled(struct commit *commit)
     for (unsigned w = 0; w < WORKERS_MAX; w++)
         for (size_t i = 0; worker_lives(m->control, w) && i < commit->n_acts; i++)
             worker_send(m->control, w, json_pack("{s:s, s:I}", "m", "settled", "act", (json_int_t)commit->acts[i]), NULL, 0);
+    m->lift = m->dirty = true;
 }
 
 static void unlink_commit(struct control *c, struct commit *commit)
@@ -331,13 +332,16 @@ static void throw_away(struct commit *commit)
     m->fold++;
 }
 
-/* Nobody asked for these and would ask again. */
-static void try_again_later(struct meeting *m, const struct briefing_events *l)
+/* Nobody asked for a `left` and would ask again. Who was to be removed is cut off from media already, but still here: it
+ * joins again, once the restriction is lifted. */
+static void try_again(struct meeting *m, const struct briefing_events *l)
 {
     for (size_t i = 0; i < l->n; i++) {
         struct seat *seat = l->items[i].number < SEATS_MAX ? &m->seats[l->items[i].number] : NULL;
         if (l->items[i].kind == EVENT_LEFT && seat && !seat->peer)
             seat->absent_us = clock_now_us();
+        if (l->items[i].kind == EVENT_REMOVED && seat && seat->peer)
+            peer_notice(seat->peer, "rejoin", json_pack("{s:s}", "reason", "worker-gone"));
     }
 }
 
@@ -354,7 +358,7 @@ static void committed(void *ctx, int err)
     if (err) {
         log_error("meeting", "briefing=%s append failed: %s", briefing_id(m->ahead), err_str(err));
         throw_away(commit);
-        try_again_later(m, &commit->events);
+        try_again(m, &commit->events);
     } else {
         settle(commit);
     }
@@ -570,6 +574,18 @@ static void flush_worker(struct meeting *m, unsigned w, json_t *delta, uint64_t 
     }
 }
 
+/* Restrictions are lifted by the next wish after they are settled, even if nothing else changes: a mute that the log did not
+ * take must not stay in force. */
+static json_t *unchanged(const struct meeting *m, uint64_t base)
+{
+    json_t *delta = wish_briefing_to_json(&m->wish);
+    if (delta)
+        json_object_update_new(delta, json_pack("{s:s, s:I, s:I, s:I, s:[], s:[]}", "m", "wish-delta", "epoch",
+                                                (json_int_t)m->control->epoch, "base", (json_int_t)base, "version",
+                                                (json_int_t)base + 1, "endpoints", "gone"));
+    return delta;
+}
+
 void meeting_flush(struct meeting *m)
 {
     struct wish_briefing next;
@@ -589,7 +605,10 @@ void meeting_flush(struct meeting *m)
         m->wish = next;
     } else {
         wish_briefing_free(&next);
+        if (m->lift && (delta = unchanged(m, base)) != NULL)
+            m->version++;
     }
+    m->lift = false;
     for (unsigned w = 0; w < WORKERS_MAX; w++)
         flush_worker(m, w, delta, base);
     json_decref(delta);

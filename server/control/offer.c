@@ -102,7 +102,6 @@ static void send_offer(struct control *c, struct offer *o, uint8_t worker)
     o->former_worker = seat->worker;
     o->former_incarnation = seat->incarnation;
     place(m, o->number, worker, o->incarnation);
-    c->hold_until_us = 0;
     meeting_flush(m); /* the worker must know the endpoint first */
     worker_send(c, worker,
                 json_pack("{s:s, s:I, s:s, s:I, s:I, s:O}", "m", "offer", "req", (json_int_t)o->req, "briefing",
@@ -127,6 +126,8 @@ static uint8_t destination(struct offer *o, const char **ret_code)
 static void send_waiting(struct control *c)
 {
     unsigned in_hand[WORKERS_MAX] = {0};
+    if (wishes_held(c)) /* the wish goes ahead of the offer */
+        return;
     for (const struct offer *o = c->offers_open; o; o = o->next)
         in_hand[o->worker] += o->in_hand;
     for (struct offer **at = &c->offers_open; *at;) {
@@ -344,7 +345,7 @@ static void count_crash(struct offer *o, int64_t now_us)
     if (seat->crashes < CRASHES_MAX)
         return;
     seat->crashes = 0;
-    seat->quarantined_until_us = now_us + QUARANTINE_US;
+    seat->quarantined_until_us = now_us + (int64_t)o->meeting->control->config.quarantine_seconds * 1000000;
     log_error("offer", "briefing=%s endpoint=%u quarantined: %d workers died on its offers",
               briefing_id(o->meeting->settled), o->number, CRASHES_MAX);
 }

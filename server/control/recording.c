@@ -197,8 +197,12 @@ void recording_recorder(struct control *c, const struct link_message *m)
     if (!r || m->a < 2)
         return; /* that it runs or comes back is seen in synced.json */
     r->given_up = m->a == 3;
+    struct meeting *over = r->given_up ? meeting_find(c, r->id) : NULL;
     if (r->given_up)
         log_error("recording", "briefing=%s recorder given up: what is on disk is composed", r->id);
+    if (over) /* who is still there after the closing */
+        meeting_notice(over, true, "recorder",
+                       json_pack("{s:f, s:b, s:s}", "synced_s", 0.0, "healthy", 0, "code", "recorder-given-up"));
     r->finished = true;
 }
 

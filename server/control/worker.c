@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUEUE_BYTES_MAX = 8 * 1024 * 1024, MESSAGE_FDS_MAX = 4 };
+enum { MESSAGE_FDS_MAX = 4 };
 
 struct queued {
     struct queued *next;
@@ -132,7 +132,7 @@ static void drop_queue(struct worker *w)
 static void enqueue(struct worker *w, char *text, size_t len, const int *fds, size_t n_fds)
 {
     struct queued *q = calloc(1, sizeof *q);
-    if (!q || w->queued_bytes + len > QUEUE_BYTES_MAX || n_fds > MESSAGE_FDS_MAX) {
+    if (!q || w->queued_bytes + len > w->control->config.worker_queue_bytes || n_fds > MESSAGE_FDS_MAX) {
         free(q);
         free(text);
         w->overflowed = true; /* full wishes follow when it reads again */
@@ -170,9 +170,10 @@ static void drain(struct worker *w)
         w->queued_bytes -= q->len;
         queued_free(q);
     }
-    if (w->overflowed) {
+    if (w->overflowed) { /* whatever was said meanwhile is lost: both begin anew */
         w->overflowed = false;
         forget_sent(w->control, w->index);
+        worker_send(w->control, w->index, json_pack("{s:s}", "m", "again"), NULL, 0);
     }
 }
 
@@ -216,8 +217,10 @@ static void take_places(struct worker *w, const json_t *endpoints)
         if (!m || !briefing_endpoint(m->settled, number) || !briefing_endpoint(m->settled, number)->connected)
             continue;
         struct seat *seat = &m->seats[number];
-        if (seat->worker != WISH_UNPLACED && seat->worker != w->index && seat->incarnation >= incarnation)
-            continue; /* it has moved on meanwhile */
+        bool here = seat->worker == w->index;
+        if (seat->worker != WISH_UNPLACED &&
+            (seat->incarnation > incarnation || (!here && seat->incarnation == incarnation)))
+            continue; /* it has moved on meanwhile, or its next offer waits beside it */
         seat->worker = (uint8_t)w->index;
         seat->incarnation = incarnation;
         seat->connected = json_is_true(json_object_get(o, "connected"));

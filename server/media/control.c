@@ -62,7 +62,7 @@ void control_send(struct media *m, json_t *message)
     size_t len = text ? strlen(text) : 0;
     json_decref(message);
     if (!text || m->control < 0 || len > LINK_BODY_MAX || m->n_queued >= MEDIA_QUEUE_MAX) {
-        m->state_lost = true;
+        m->state_lost = m->hello_lost = true;
         free(text);
         return;
     }
@@ -262,6 +262,8 @@ static void dispatch(struct media *m, const char *name, const json_t *o, const i
     struct briefing *b;
     if (!strcmp(name, "hello"))
         take_hello(m, o);
+    else if (!strcmp(name, "again"))
+        report_hello(m);
     else if (!strcmp(name, "wish-begin"))
         take_wish_begin(m, o);
     else if (!strcmp(name, "wish-endpoint"))

@@ -134,7 +134,8 @@ struct media {
     uint64_t epoch;
     struct queued *queue, **queue_end;
     size_t n_queued;
-    bool state_lost; /* the queue overflowed: everything is told again */
+    bool state_lost; /* everybody's state is told again */
+    bool hello_lost; /* the queue overflowed: hello is said again once it is empty */
 
     struct briefing *briefings;
     bool doomed;                   /* some endpoint is */

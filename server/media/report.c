@@ -90,6 +90,7 @@ void report_hello(struct media *m)
                               (json_int_t)m->epoch, "briefings", briefings, "restrictions", restrictions, "feeds", feeds,
                               "endpoints", endpoints, "addresses", addresses_json(m)));
     m->state_lost = true; /* and the state of everybody follows */
+    m->hello_lost = false;
 }
 
 /* ---- state ---- */
@@ -289,6 +290,8 @@ void report_turn(struct media *m, int64_t now_us)
     if (m->control < 0 || (!rates && now_us < m->state_us))
         return;
     m->state_us = now_us + STATE_US;
+    if (m->hello_lost && !m->queue)
+        report_hello(m);
     bool all = rates || m->state_lost;
     m->state_lost = false;
     for (struct briefing *b = m->briefings; b; b = b->next)

@@ -5,6 +5,7 @@
  *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source"}}
  *       first on every new link; a lower epoch is refused. Again with new limits after a reload of the configuration. A
  * limit that is missing is the default of net/net.h
+ *   {"m":"again"}                                              control's queue was full and much is lost: say hello again
  *   {"m":"wish-begin","epoch":E,"version":V,"briefing":"id","record":b,"record_cameras":b,"stage":n,"screen":n,"floor":n}
  *   {"m":"wish-endpoint", …struct wish_endpoint…}              (as many as needed)
  *   {"m":"wish-end","version":V,"count":N}                     applied here, as a whole, never in part
@@ -21,7 +22,7 @@
  *       we write the open microphone and the lowest layer of the camera of endpoint n, from a keyframe on
  *   {"m":"feed-close","feed":id}
  *   {"m":"restrict","briefing":"id","act":a,"endpoint":n,"kinds":mask,"remove":b}  a mute or removal ahead of its commit
- *   {"m":"settled","act":a}                                    the log holds it; the wish carries it from now on
+ *   {"m":"settled","act":a}                                    decided: in the log, or refused by it; the next wish lifts it
  *
  * From the worker
  *   {"m":"layouts","endpoints":[{"briefing","number","layout":{"stage_size","screen_size","tiles"}}]}
@@ -29,6 +30,7 @@
  *   {"m":"hello","generation":G,"epoch":E,"briefings":[{"id","version"}],"restrictions":[{act…}],"feeds":[ids],
  *    "endpoints":[{"briefing","number","incarnation","connected"}],"addresses":["ip:port"…]}
  *   {"m":"answer","req":R,"sdp":"…"}  or  {"m":"refused","req":R,"code":"…","why":"English text"}
+ *       first on every new link; again after "again", and when the worker's queue was full and has been read
  *   {"m":"state","briefing":"id","endpoints":[{
  *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
  *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot, 0: nobody

@@ -181,6 +181,25 @@ static void media_flows_while_control_is_away(void **state)
     wait_until(w, world_slot(w, 2, OFFER_STAGE) == 1); /* the state follows */
 }
 
+/* Everything that a worker says while control does not read: what finds no room is lost, and said anew in the end. */
+static void a_worker_whose_reports_were_lost_says_hello_again(void **state)
+{
+    json_decref(w->workers[0].hello);
+    w->workers[0].hello = NULL;
+    for (int i = 0; i < 8000; i++) {
+        world_send(w, 0,
+                   json_pack("{ss si ss si si}", "m", "wish-delta", "epoch", 1, "briefing", w->wish.id, "base", 999999,
+                             "version", 1000000),
+                   NULL, 0);
+        if (i % 20 == 0)
+            usleep(1000); /* it refuses each */
+    }
+    json_object_clear(w->workers[0].states);
+    wait_until(w, w->workers[0].hello && json_object_size(w->workers[0].states) == 2);
+    assert_in_range(w->workers[0].refusals, 100, 7900); /* not all: the queue was full */
+    assert_int_equal(json_array_size(json_object_get(w->workers[0].hello, "endpoints")), 2);
+}
+
 static void an_offer_without_fingerprint_is_refused(void **state)
 {
     struct offer_transport t = {"abcd", "0123456789012345678901", "AA:BB"};
@@ -380,6 +399,7 @@ int main(void)
         TEST(media_flows_while_control_is_away, two),
         TEST(an_offer_without_fingerprint_is_refused, two),
         TEST(a_lower_epoch_is_refused, two),
+        TEST(a_worker_whose_reports_were_lost_says_hello_again, two),
         TEST(a_recorder_gets_open_microphones_and_the_stage_from_a_keyframe_on, two),
         TEST(endpoints_on_two_workers_see_and_hear_each_other, NULL),
         cmocka_unit_test(the_supervisors_end_is_the_workers_end),
