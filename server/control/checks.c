@@ -1,6 +1,7 @@
 /* Checks: a technician asks how a room looks and sounds; giaoban-check looks into its camera and microphone for a few
  * seconds by a feed that its worker writes for that. A check whose checker or worker dies is begun once more, so the
- * technician waits longer and learns the same; then it is given up. Nothing here touches what the room sends or gets.
+ * technician waits longer and learns the same; then it is given up. Which of four rooms' bytes have killed giaoban-check
+ * isn't known: each is looked at alone then, and takes no other with it. Nothing here touches what the room sends or gets.
  *
  * giaoban-check decodes strangers' bytes, so a verdict is read like a stranger's: names by table, numbers clamped. */
 #include "control/control.h"
@@ -23,16 +24,20 @@ enum {
 };
 #define CHECK_US 8000000    /* giaoban-check takes 3–5 s; the rest is feed, decoding and a busy machine */
 #define WAITING_US 90000000 /* 64 rooms, four at a time, each 3–5 s */
+#define AGAIN_US 40000000   /* four suspects, one at a time, or a room that joins another worker */
+#define CHECKER_US 8000000  /* giaoban-check is started again after two seconds at most; without it nobody waits */
 
 struct check {
     struct check *next;
     uint32_t id;
     char briefing[WISH_ID_MAX];
-    uint32_t number; /* the room that is looked at */
-    struct ws_peer *peer;
+    uint32_t number;      /* the room that is looked at */
+    struct ws_peer *peer; /* whom to answer, and to which request; or … */
     int64_t request;
-    uint32_t feed;    /* 0: it waits for its turn */
-    bool handed_over; /* giaoban-check has it */
+    struct http_call *call; /* … an administrator on this machine */
+    uint32_t feed;          /* 0: it waits for its turn */
+    bool handed_over;       /* giaoban-check has it */
+    bool suspect;           /* giaoban-check died with it in hand */
     unsigned tries;
     int64_t until_us;
 };
@@ -83,7 +88,10 @@ static void end(struct control *c, struct check *k)
 
 static void refuse(struct control *c, struct check *k, const char *code)
 {
-    signaling_refuse(k->peer, k->request, refusal_find(code));
+    if (k->call)
+        signaling_http_refuse(k->call, 503, refusal_find(code));
+    else
+        signaling_refuse(k->peer, k->request, refusal_find(code));
     c->checks_failed++;
     log_warn("check", "briefing=%s endpoint=%u check=%u code=%s", k->briefing, k->number, k->id, code);
     end(c, k);
@@ -96,7 +104,7 @@ static void try_again(struct control *c, struct check *k)
     if (++k->tries >= TRIES)
         refuse(c, k, "check-failed");
     else
-        k->until_us = clock_now_us() + CHECK_US;
+        k->until_us = clock_now_us() + AGAIN_US;
 }
 
 /* ---- the verdict ---- */
@@ -195,7 +203,10 @@ static void take_verdict(struct control *c, const json_t *message)
     log_info("check", "briefing=%s endpoint=%u check=%u words=\"%s\"", k->briefing, k->number, k->id,
              json_string_value(json_object_get(json_object_get(told, "words"), "en")));
     c->checks_done++;
-    signaling_reply(k->peer, k->request, told);
+    if (k->call)
+        signaling_http_reply(k->call, 200, told);
+    else
+        signaling_reply(k->peer, k->request, told);
     end(c, k);
 }
 
@@ -208,10 +219,13 @@ static void checker_gone(struct control *c)
     signaling_unwatch(c->signaling, c->checker_fd);
     close(c->checker_fd);
     c->checker_fd = -1;
+    c->checker_gone_us = clock_now_us();
     for (struct check *k = c->checks, *next; k; k = next) {
         next = k->next;
-        if (k->handed_over)
-            try_again(c, k);
+        if (!k->handed_over)
+            continue;
+        k->suspect = true;
+        try_again(c, k);
     }
 }
 
@@ -244,13 +258,29 @@ void checker_linked(struct control *c, int fd)
 
 /* ---- a check's course ---- */
 
-static unsigned running(const struct control *c, unsigned *ret_all)
+static unsigned under_way(const struct control *c)
 {
-    unsigned n = 0, all = 0;
-    for (const struct check *k = c->checks; k; k = k->next, all++)
-        n += k->feed != 0;
-    *ret_all = all;
+    unsigned n = 0;
+    for (const struct check *k = c->checks; k; k = k->next)
+        n++;
     return n;
+}
+
+static bool checker_lacks(const struct control *c, int64_t now_us)
+{
+    return c->checker_fd < 0 && now_us - c->checker_gone_us >= CHECKER_US;
+}
+
+/* Four at a time; a suspect alone. */
+static bool has_turn(const struct control *c, const struct check *k)
+{
+    unsigned n = 0;
+    bool suspect = false;
+    for (const struct check *o = c->checks; o; o = o->next) {
+        n += o->feed != 0;
+        suspect = suspect || (o->feed && o->suspect);
+    }
+    return k->suspect ? n == 0 : n < RUNNING_MAX && !suspect;
 }
 
 static bool has_media(const struct control *c, const struct meeting *m, uint32_t number)
@@ -259,37 +289,58 @@ static bool has_media(const struct control *c, const struct meeting *m, uint32_t
     return seat->connected && worker_lives(c, seat->worker) && m->sent[seat->worker];
 }
 
-void check_request(struct meeting *m, uint32_t by, struct ws_peer *peer, int64_t id, const json_t *params)
+/* NULL: it may. */
+static const char *objection(const struct meeting *m, uint32_t number)
+{
+    const struct control *c = m->control;
+    if (!briefing_endpoint(m->settled, number))
+        return "unknown-endpoint";
+    if (!has_media(c, m, number))
+        return "check-offline";
+    if (under_way(c) >= WAITING_MAX)
+        return "busy";
+    for (const struct check *k = c->checks; k; k = k->next)
+        if (k->number == number && strcmp(k->briefing, briefing_id(m->settled)) == 0)
+            return "check-running";
+    return NULL;
+}
+
+/* At the queue's end. */
+static const char *add(struct meeting *m, const struct check *what)
 {
     struct control *c = m->control;
-    uint32_t number = (uint32_t)json_integer_value(json_object_get(params, "endpoint"));
-    const struct briefing_endpoint *asker = briefing_endpoint(m->settled, by), *e = briefing_endpoint(m->settled, number);
-    const char *code = NULL;
-    unsigned all;
-    running(c, &all);
-    if (!asker || !role_is_staff(asker->role))
-        code = "not-staff";
-    else if (!e)
-        code = "unknown-endpoint";
-    else if (!has_media(c, m, number))
-        code = "check-offline";
-    else if (all >= WAITING_MAX)
-        code = "busy";
-    for (const struct check *k = c->checks; k && !code; k = k->next)
-        if (k->number == number && strcmp(k->briefing, briefing_id(m->settled)) == 0)
-            code = "check-running";
+    const char *code = objection(m, what->number);
     struct check *k = code ? NULL : calloc(1, sizeof *k);
-    if (!k) {
-        signaling_refuse(peer, id, refusal_find(code ? code : "internal"));
-        return;
-    }
-    *k = (struct check){.id = ++c->next_check, .number = number, .peer = peer, .request = id};
+    if (!k)
+        return code ? code : "internal";
+    *k = *what;
+    k->id = ++c->next_check;
     k->until_us = clock_now_us() + WAITING_US;
     snprintf(k->briefing, sizeof k->briefing, "%s", briefing_id(m->settled));
     struct check **at = &c->checks;
     while (*at)
         at = &(*at)->next;
     *at = k;
+    return NULL;
+}
+
+void check_request(struct meeting *m, uint32_t by, struct ws_peer *peer, int64_t id, const json_t *params)
+{
+    const struct briefing_endpoint *asker = briefing_endpoint(m->settled, by);
+    struct check what = {
+        .number = (uint32_t)json_integer_value(json_object_get(params, "endpoint")), .peer = peer, .request = id};
+    const char *code = asker && role_is_staff(asker->role) ? add(m, &what) : "not-staff";
+    if (code)
+        signaling_refuse(peer, id, refusal_find(code));
+}
+
+void check_call(struct meeting *m, struct http_call *call, const json_t *params)
+{
+    json_int_t number = json_integer_value(json_object_get(params, "endpoint"));
+    struct check what = {.number = number > 0 && number < SEATS_MAX ? (uint32_t)number : 0, .call = call};
+    const char *code = http_call_identity(call)->loopback_admin ? add(m, &what) : "only-here";
+    if (code)
+        signaling_http_refuse(call, strcmp(code, "only-here") == 0 ? 403 : 409, refusal_find(code));
 }
 
 static void begin(struct control *c, struct check *k, int64_t now_us)
@@ -303,15 +354,12 @@ static void begin(struct control *c, struct check *k, int64_t now_us)
 
 void checks_tick(struct control *c, int64_t now_us)
 {
-    unsigned all, n = running(c, &all);
     for (struct check *k = c->checks, *next; k; k = next) {
         next = k->next;
-        if (now_us >= k->until_us) {
+        if (now_us >= k->until_us || checker_lacks(c, now_us))
             refuse(c, k, "check-failed");
-        } else if (!k->feed && n < RUNNING_MAX && c->checker_fd >= 0) {
+        else if (!k->feed && c->checker_fd >= 0 && has_turn(c, k))
             begin(c, k, now_us);
-            n += k->feed != 0;
-        }
     }
 }
 
@@ -341,7 +389,7 @@ void checks_forget_peer(struct control *c, const struct ws_peer *peer)
 {
     for (struct check *k = c->checks, *next; k; k = next) {
         next = k->next;
-        if (k->peer == peer)
+        if (k->peer && k->peer == peer)
             end(c, k);
     }
 }

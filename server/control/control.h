@@ -160,6 +160,7 @@ struct control {
     struct recording *recordings;
     struct check *checks; /* in the order of asking */
     int checker_fd;       /* giaoban-check; −1: it doesn't run */
+    int64_t checker_gone_us;
     uint32_t next_check;
     uint64_t free_bytes; /* on the data directory's disk */
     bool looking;
@@ -285,6 +286,8 @@ void feed_refused(struct control *c, unsigned worker, uint32_t id);
 
 /* ---- checks.c ---- */
 void check_request(struct meeting *m, uint32_t by, struct ws_peer *peer, int64_t id, const json_t *params);
+/* The same for an administrator on this machine. */
+void check_call(struct meeting *m, struct http_call *call, const json_t *params);
 void checker_linked(struct control *c, int fd); /* giaoban-check, with a new socket: taken over */
 /* The worker writes it; the descriptors stay feed.c's. */
 void check_feed_ready(struct control *c, uint32_t feed, int data, int tail);

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
     log_setup("giaoband", (enum log_level)control.config.log_level);
     if (sodium_init() < 0 || start(&control))
         return 1;
+    control.checker_gone_us = clock_now_us(); /* it is on its way */
     greet(&control);
     loop(&control);
     stop(&control);

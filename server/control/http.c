@@ -207,6 +207,8 @@ static void act_on_briefing(struct control *c, struct http_call *call, const cha
                store_briefing_find(c->store, id) ? "already-closed" : "unknown-briefing");
     else if (strcmp(act, "links") == 0)
         make_link(c, call, m, body);
+    else if (strcmp(act, "check") == 0)
+        check_call(m, call, body);
     else
         run_command(call, m, act, body);
 }

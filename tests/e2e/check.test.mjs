@@ -100,6 +100,13 @@ test('who may not ask, and what can’t be checked, is refused with its reason',
     await delegate.close();
 });
 
+test('giaobanctl prints the same', async () => {
+    const lines = (await server.ctl('check', '--briefing', briefing.id, '--endpoint', String(numbers[HUNG]))).split('\n');
+    assert.equal(lines[0], 'Hình đứng yên; tiếng tốt');
+    assert.equal(JSON.parse(lines[1]).endpoint, numbers[HUNG]);
+    await assert.rejects(server.ctl('check', '--briefing', briefing.id, '--endpoint', '400'), /không còn trong phiên họp|not in the briefing/);
+});
+
 test('a technician who leaves takes the check with it', async () => {
     const other = await Peer.open(server, await session(server, await briefing.link('vp-ubnd', 'technician')));
     await other.ask('hello', { briefing: briefing.id, kind: 'desk', resume: null });
@@ -112,13 +119,16 @@ test('a technician who leaves takes the check with it', async () => {
 
 test('kill -9 of giaoban-check: the technician’s answer comes all the same, no room loses a packet', async () => {
     const was = sims.map((s) => s.status());
-    const answer = check(GOOD[0]);
-    await running(1);
+    const answers = [check(GOOD[0]), check(GOOD[3])];
+    await running(2);
     const pid = server.kill('giaoban-check');
-    const verdict = await answer;
-    figure({ case: 'check over a kill of giaoban-check', ok: verdict.ms <= 8000, ms: verdict.ms, bound_ms: 8000 });
-    assertGood(verdict);
-    assert.ok(verdict.ms <= 24000, `${verdict.ms} ms`);
+    await running(1);
+    const first = await Promise.race(answers);
+    figure({ case: 'check over a kill of giaoban-check', ok: first.ms <= 6000, ms: first.ms, bound_ms: 6000 });
+    assert.ok(first.ms <= 18000, `${first.ms} ms`);
+    const both = await Promise.all(answers);
+    both.forEach(assertGood);
+    assert.ok(Math.abs(both[0].ms - both[1].ms) > 2500, 'either may have killed it: they are looked at one by one');
     assert.ok(server.pids('giaoban-check').length === 1 && server.pids('giaoban-check')[0] !== pid);
     sims.forEach((s, i) => {
         assert.equal(s.status().lost_packets, was[i].lost_packets);

@@ -81,6 +81,7 @@ const bodies = [
     [/^POST briefings$/, 'http.briefing'],
     [/^GET briefings\/[^/]+$/, 'http.briefing'],
     [/^POST briefings\/[^/]+\/links$/, 'http.link'],
+    [/^POST briefings\/[^/]+\/check$/, 'result.check'],
     [/^POST briefings\/[^/]+\/[a-z-]+$/, 'http.briefing'],
     [/^POST accounts$/, 'http.done'],
     [/^GET archive$/, 'http.recordings'],

@@ -16,6 +16,7 @@ static int usage(FILE *to, int status)
         "  first-link                      one-time link for the first administrator\n"
         "  briefing create --title T --units a,b [--starts MS] [--record]\n"
         "  briefing list | open ID | close ID\n"
+        "  check --briefing ID --endpoint N  looks at that endpoint's picture and sound for some seconds\n"
         "  link --briefing ID --unit U --role chair|secretary|technician|delegate|observer [--expires SECONDS]\n"
         "  compose ID mp4|webm             composes that format of a closed briefing\n"
         "  demo                            a demonstration briefing with links for three people and eight simulated rooms\n"
@@ -115,6 +116,24 @@ static int briefing(struct ctl *c, int argc, char **argv)
     return answer ? 0 : 1;
 }
 
+/* The server's words, and the numbers behind them. */
+static int check(struct ctl *c, int argc, char **argv)
+{
+    const char *id = option(argc, argv, "--briefing"), *endpoint = option(argc, argv, "--endpoint");
+    char path[128];
+    if (!id || !endpoint)
+        return usage(stderr, 2);
+    snprintf(path, sizeof path, "briefings/%.39s/check", id);
+    json_t *answer = ctl_call(c, "POST", path, json_pack("{s:I}", "endpoint", (json_int_t)atoll(endpoint)), false);
+    if (!answer)
+        return 1;
+    puts(json_string_value(json_object_get(json_object_get(answer, "words"), "vi")) ?: "");
+    json_dumpf(answer, stdout, JSON_COMPACT);
+    puts("");
+    json_decref(answer);
+    return 0;
+}
+
 static int link_command(struct ctl *c, int argc, char **argv)
 {
     const char *id = option(argc, argv, "--briefing"), *unit = option(argc, argv, "--unit"),
@@ -167,6 +186,8 @@ static int run(struct ctl *c, int argc, char **argv)
         return first_link_command(c);
     if (strcmp(name, "briefing") == 0)
         return briefing(c, argc - 1, argv + 1);
+    if (strcmp(name, "check") == 0)
+        return check(c, argc - 1, argv + 1);
     if (strcmp(name, "link") == 0)
         return link_command(c, argc - 1, argv + 1);
     if (strcmp(name, "compose") == 0)
