@@ -54,7 +54,7 @@ struct endpoint *endpoint_new(const struct endpoint_options *options, unsigned i
     e->receiver = receiver_new();
     e->connect_at_us = e->offer_at_us = INT64_MAX;
     e->microphone = options->speaks;
-    hostile_init(&e->hostile, options->hostile, index);
+    hostile_init(&e->hostile, options->hostile, options->hostile_rate, index);
     if (!e->token || !e->receiver) {
         endpoint_free(e);
         return NULL;
@@ -75,6 +75,7 @@ void endpoint_free(struct endpoint *e)
     sender_free(e->sender);
     receiver_free(e->receiver);
     clip_free(e->clip);
+    hostile_finish(&e->hostile);
     free(e->token);
     free(e);
 }
@@ -225,7 +226,7 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
     e->next = NULL;
     e->connected_us = 0;
     e->answer = a;
-    memset(e->hostile.seq, 0, sizeof e->hostile.seq);
+    hostile_detach(&e->hostile);
     receiver_attach(e->receiver, e->transport, &a, now_us);
     if (e->sender)
         sender_attach(e->sender, e->transport, now_us);
@@ -444,6 +445,8 @@ int64_t endpoint_run(struct endpoint *e, int64_t now_us)
     }
     if (now_us >= e->offer_at_us && e->live)
         make_offer(e);
+    if (e->transport && e->live && !e->next && hostile_joins_again(&e->hostile, now_us))
+        make_offer(e);
     if (e->clip_asked && !e->clip_taken) {
         take_clip(e, now_us);
         next = now_us + CLIP_LOOK_US;
@@ -467,6 +470,7 @@ void endpoint_status(const struct endpoint *e, struct endpoint_status *ret)
                                  .rejoins = e->rejoins,
                                  .resumes = e->resumes,
                                  .hostile = e->hostile.sent,
+                                 .hostile_back_bytes = e->hostile.back_bytes,
                                  .received = *receiver_counts(e->receiver)};
     if (e->sender)
         ret->sent = *sender_counts(e->sender);

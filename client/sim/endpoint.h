@@ -28,6 +28,7 @@ struct endpoint_options {
     bool frozen;       /* its camera hangs, see sender_freeze() */
     bool no_keyframes; /* never sends a keyframe when asked */
     enum hostile_kind hostile;
+    unsigned hostile_rate; /* packets a second; 0: the kind's own */
     sender_tap *sent; /* may be NULL */
     receiver_tap *received;
     void *tap_ctx;
@@ -38,7 +39,7 @@ struct endpoint_status {
     bool microphone, has_floor;
     unsigned stage; /* number of the endpoint in the stage slot, 0: nobody */
     unsigned rejoins, resumes;
-    uint64_t hostile; /* packets of noise or requests of the storm */
+    uint64_t hostile, hostile_back_bytes; /* packets sent; what came back to strangers */
     struct sender_counts sent;
     struct receiver_counts received;
 };

@@ -172,8 +172,8 @@ static void arm_timer(struct net_transport *t, int64_t now_us)
     net_wake_at(t->net, t->dtls_at_us);
 }
 
-/* client key, server key, client salt, server salt (RFC 5764, 4.2) → seal. */
-static int install_keys(struct net_transport *t)
+/* client key, server key, client salt, server salt (RFC 5764, 4.2). */
+static int export_keys(const struct net_transport *t, struct seal_keys *ret_keys)
 {
     static const char label[] = "EXTRACTOR-dtls_srtp";
     const SRTP_PROTECTION_PROFILE *profile = SSL_get_selected_srtp_profile(t->ssl);
@@ -189,10 +189,25 @@ static int install_keys(struct net_transport *t)
     memcpy(server, bytes + key, key);
     memcpy(client + key, bytes + 2 * key, salt);
     memcpy(server + key, bytes + 2 * key + salt, salt);
-    int err = seal_new(&keys, t->net->engine, &t->seal);
+    *ret_keys = keys;
     OPENSSL_cleanse(bytes, sizeof bytes);
     OPENSSL_cleanse(&keys, sizeof keys);
+    return 0;
+}
+
+static int install_keys(struct net_transport *t)
+{
+    struct seal_keys keys;
+    int err = export_keys(t, &keys);
+    if (!err)
+        err = seal_new(&keys, t->net->engine, &t->seal);
+    OPENSSL_cleanse(&keys, sizeof keys);
     return err;
+}
+
+int net_transport_keys(const struct net_transport *t, struct seal_keys *ret_keys)
+{
+    return t->role == NET_CLIENT && t->state == NET_CONNECTED ? export_keys(t, ret_keys) : ERR_STATE;
 }
 
 void dtls_fail(struct net_transport *t, int64_t now_us)

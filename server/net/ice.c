@@ -161,11 +161,15 @@ void ice_input(struct net *n, struct net_socket *s, struct packet *p, const unio
         client_input(s->owner, p, from, now_us);
 }
 
-static int make_socket(struct net_transport *t)
+static int make_socket(struct net_transport *t, const struct sockaddr *from)
 {
-    int fd = socket(t->checker->remote.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int family = t->checker->remote.sa.sa_family, fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ERR_IO;
+    if (from && bind(fd, from, family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in))) {
+        close(fd);
+        return ERR_IO;
+    }
     return net_socket_new(t->net, fd, t, &t->own_socket);
 }
 
@@ -178,7 +182,7 @@ int ice_client_new(struct net_transport *t, const union net_addr *remote)
     c->remote = *remote;
     c->interval_us = CHECK_FIRST_US;
     c->rtt_us = -1;
-    int err = RAND_bytes((uint8_t *)&c->tie_breaker, sizeof c->tie_breaker) == 1 ? make_socket(t) : ERR_IO;
+    int err = RAND_bytes((uint8_t *)&c->tie_breaker, sizeof c->tie_breaker) == 1 ? make_socket(t, NULL) : ERR_IO;
     if (err) {
         free(c);
         t->checker = NULL;
@@ -211,12 +215,12 @@ void ice_client_tick(struct net_transport *t, int64_t now_us)
     c->next_us = now_us + c->interval_us;
 }
 
-int net_transport_rebind(struct net_transport *t)
+int net_transport_rebind(struct net_transport *t, const struct sockaddr *from)
 {
     if (t->role != NET_CLIENT || t->dead || !t->checker)
         return ERR_INVAL;
     struct net_socket *old = t->own_socket;
-    int err = make_socket(t);
+    int err = make_socket(t, from);
     if (err)
         return err;
     bool had_path = t->path;

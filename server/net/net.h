@@ -103,7 +103,11 @@ const char *net_transport_ufrag(const struct net_transport *t); /* ours, made at
 const char *net_transport_pwd(const struct net_transport *t);
 enum net_state net_transport_state(const struct net_transport *t);
 /* Client role: a new socket instead of the old one, as after a change of network. The server follows with the next check. */
-int net_transport_rebind(struct net_transport *t);
+int net_transport_rebind(struct net_transport *t, const struct sockaddr *from /* NULL: as the system likes */);
+/* Client role, for hostile clients: the socket (−1: none), and the keys of a connected transport (ERR_STATE), for bytes that
+ * net would never send. */
+int net_transport_fd(const struct net_transport *t);
+int net_transport_keys(const struct net_transport *t, struct seal_keys *ret_keys);
 int64_t net_transport_rtt_us(const struct net_transport *t); /* client role: of the last check; −1 unknown */
 
 /* Protects header + payload (+ `padding` bytes of RTP padding, last byte their count; the caller has set P in the header)

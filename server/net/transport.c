@@ -253,6 +253,11 @@ enum net_state net_transport_state(const struct net_transport *t)
     return t->state;
 }
 
+int net_transport_fd(const struct net_transport *t)
+{
+    return t->own_socket ? t->own_socket->fd : -1;
+}
+
 int64_t net_transport_rtt_us(const struct net_transport *t)
 {
     return t->checker ? t->checker->rtt_us : -1;
