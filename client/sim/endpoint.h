@@ -26,6 +26,7 @@ struct endpoint_options {
     bool publishes;    /* false: sees and hears only, no clip is made */
     bool ignore_mute;  /* goes on sending sound whatever the server says */
     bool frozen;       /* its camera hangs, see sender_freeze() */
+    bool tiles;        /* shows two others beside the stage */
     bool no_keyframes; /* never sends a keyframe when asked */
     enum hostile_kind hostile;
     unsigned hostile_rate; /* packets a second; 0: the kind's own */

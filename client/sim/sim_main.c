@@ -71,11 +71,12 @@ static const char usage[] =
     "  --ca FILE         trust this certificate authority;  --insecure: trust anybody\n"
     "  --size WxH        of the camera's highest layer, default 640x360;  --fps N, default 25\n"
     "  --source N        number of the first endpoint's picture and tone, default 0\n"
-    "  --no-video        sound only;  --speak: microphones on from the start\n"
+    "  --no-video        sound only;  --speak: microphones on from the start;  --tiles: two others beside the stage\n"
     "  --no-keyframes    keyframes only at the start; SIGUSR1: none from now on\n"
     "  --frozen          the camera hangs: a still picture, only when asked\n"
     "  --ignore-mute     goes on sending sound whatever the server says\n"
-    "  --hostile KIND    noise: packets that make no sense; keyframes: a storm of requests\n"
+    "  --hostile KIND    after joining properly: noise, keyframes, forged, replay, sources, reports, stun, dtls,\n"
+    "                    wander, strangers (hostile.h);  --hostile-rate N: packets a second\n"
     "  --ipv6            take the IPv6 candidate\n"
     "  --windows         lines `begin` and `end` on standard input: what was heard in between\n"
     "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
@@ -101,6 +102,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         FROZEN,
         IGNORE_MUTE,
         HOSTILE,
+        HOSTILE_RATE,
+        TILES,
         IPV6,
         WINDOWS,
         BENCH,
@@ -124,6 +127,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         {"frozen", 0, 0, FROZEN},
         {"ignore-mute", 0, 0, IGNORE_MUTE},
         {"hostile", 1, 0, HOSTILE},
+        {"hostile-rate", 1, 0, HOSTILE_RATE},
+        {"tiles", 0, 0, TILES},
         {"ipv6", 0, 0, IPV6},
         {"windows", 0, 0, WINDOWS},
         {"bench", 0, 0, BENCH},
@@ -152,6 +157,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         case NO_KEYFRAMES: o->no_keyframes = true; break;
         case FROZEN: o->frozen = true; break;
         case IGNORE_MUTE: o->ignore_mute = true; break;
+        case TILES: o->tiles = true; break;
+        case HOSTILE_RATE: o->hostile_rate = (unsigned)atoi(optarg); break;
         case HOSTILE:
             if (!hostile_kind_of(optarg, &o->hostile))
                 return ERR_INVAL;
@@ -288,6 +295,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         sum.rejoins += one.rejoins;
         sum.resumes += one.resumes;
         sum.hostile += one.hostile;
+        sum.hostile_back_bytes += one.hostile_back_bytes;
         sum.sent.packets += one.sent.packets;
         sum.sent.keyframe_requests += one.sent.keyframe_requests;
         sum.sent.keyframes += one.sent.keyframes;
@@ -321,8 +329,10 @@ static json_t *totals(const struct sim *s, int64_t now_us)
     }
     if (s->all_in_us)
         json_object_set_new(o, "all_in_ms", json_integer((json_int_t)(s->all_in_us / 1000)));
-    if (s->publisher.hostile)
+    if (s->publisher.hostile) {
         json_object_set_new(o, "hostile_packets", json_integer((json_int_t)sum.hostile));
+        json_object_set_new(o, "hostile_back_bytes", json_integer((json_int_t)sum.hostile_back_bytes));
+    }
     json_object_set_new(o, "skipped_pictures", json_integer((json_int_t)sum.sent.skipped));
     json_object_set_new(o, "rooms", list);
     return o;
