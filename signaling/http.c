@@ -449,6 +449,15 @@ static int body_complete(struct conn *c)
     return 0;
 }
 
+/* The connection has ended; a call may have been in progress. */
+static void call_broken(struct conn *c)
+{
+    const struct http_call *call = c->call;
+    if (call && (!call->answered || call->left_bytes))
+        c->s->counts[COUNT_UNFINISHED]++;
+    call_release(c);
+}
+
 /* Refuses an upgrade with a plain answer: there is no call yet. Returns what the callback returns. */
 static int refuse_upgrade(struct lws *wsi, int status, const struct refusal *why)
 {
@@ -489,9 +498,9 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP_BODY: return body_piece(c, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return body_complete(c);
     case LWS_CALLBACK_HTTP_WRITEABLE: return writable(c);
-    case LWS_CALLBACK_CLOSED_HTTP: call_release(c); return 0;
+    case LWS_CALLBACK_CLOSED_HTTP: call_broken(c); return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        call_release(c);
+        call_broken(c);
         ws_abandon(c);
         lws_set_opaque_user_data(wsi, NULL);
         conn_gone(c);

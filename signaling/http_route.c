@@ -148,6 +148,8 @@ static const char *const count_names[COUNTS] = {
     [COUNT_RATE_LIMITED] = "rate_limited",
     [COUNT_SLOW_PEERS] = "slow_peers_closed",
     [COUNT_ABUSIVE_PEERS] = "abusive_peers_closed",
+    [COUNT_BROKEN_PEERS] = "websockets_broken",
+    [COUNT_UNFINISHED] = "http_unfinished",
 };
 
 static void metrics(struct http_call *call)

@@ -35,6 +35,8 @@ enum signaling_count {
     COUNT_RATE_LIMITED,
     COUNT_SLOW_PEERS,
     COUNT_ABUSIVE_PEERS,
+    COUNT_BROKEN_PEERS,
+    COUNT_UNFINISHED,
     COUNTS
 };
 

@@ -50,6 +50,7 @@ struct ws_peer {
     size_t queued_bytes;
     bool closing; /* after what is queued has left */
     bool dead;    /* killed: nothing is sent or taken any more */
+    bool goodbye; /* the peer has said it, or we have: the end is an orderly one */
     char reason[64];
 };
 
@@ -279,6 +280,7 @@ static int end_at_once(struct ws_peer *p, struct lws *wsi, enum lws_close_status
     p->s->counts[COUNT_BAD_MESSAGES]++;
     p->s->counts[COUNT_ABUSIVE_PEERS]++;
     log_warn("signaling", "abusive peer closed address=%s status=%d", p->conn->address, (int)status);
+    p->goodbye = true;
     lws_close_reason(wsi, status, NULL, 0);
     return -1;
 }
@@ -395,7 +397,13 @@ int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
         return 0;
     case LWS_CALLBACK_RECEIVE: return p ? peer_received(p, wsi, in, len) : -1;
     case LWS_CALLBACK_SERVER_WRITEABLE: return p ? peer_writable(p) : -1;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        if (p)
+            p->goodbye = true;
+        return 0;
     case LWS_CALLBACK_CLOSED:
+        if (p && !p->goodbye && !p->closing && !p->dead)
+            c->s->counts[COUNT_BROKEN_PEERS]++;
         if (c)
             ws_abandon(c);
         return 0;

@@ -11,7 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACK_MAX_US = 500000, CLIP_LOOK_US = 50000, RETRY_OFFER_US = 1000000, TILE_WIDTH = 320, TILE_HEIGHT = 180 };
+enum {
+    BACK_MAX_US = 500000,
+    CLIP_LOOK_US = 50000,
+    RETRY_OFFER_US = 1000000,
+    TILE_WIDTH = 320,
+    TILE_HEIGHT = 180,
+    TILES_AMONG = 6
+};
 
 struct endpoint {
     const struct endpoint_options *options;
@@ -116,8 +123,8 @@ static void say_media(struct endpoint *e)
 static void say_layout(struct endpoint *e)
 {
     json_t *tiles = json_array();
-    for (unsigned i = 1; e->options->tiles && i <= OFFER_TILES; i++) { /* those who came before, or the next ones */
-        unsigned neighbour = e->number > i ? e->number - i : e->number + i;
+    for (unsigned i = 1; e->options->tiles && i <= OFFER_TILES; i++) { /* of the first, who stay longest */
+        unsigned neighbour = 1 + (e->number + i) % TILES_AMONG;
         json_array_append_new(
             tiles, json_pack("{s:i, s:i, s:i}", "endpoint", (int)neighbour, "width", TILE_WIDTH, "height", TILE_HEIGHT));
     }

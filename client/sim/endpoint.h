@@ -30,7 +30,7 @@ struct endpoint_options {
     bool no_keyframes; /* never sends a keyframe when asked */
     enum hostile_kind hostile;
     unsigned hostile_rate; /* packets a second; 0: the kind's own */
-    sender_tap *sent; /* may be NULL */
+    sender_tap *sent;      /* may be NULL */
     receiver_tap *received;
     void *tap_ctx;
 };

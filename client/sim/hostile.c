@@ -18,7 +18,7 @@ static const struct {
     [HOSTILE_REPLAY] = {"replay", 5000},
     [HOSTILE_SOURCES] = {"sources", 1000},
     [HOSTILE_REPORTS] = {"reports", 500},
-    [HOSTILE_STUN] = {"stun", 5000},
+    [HOSTILE_STUN] = {"stun", 8000},
     [HOSTILE_DTLS] = {"dtls", 2000},
     [HOSTILE_WANDER] = {"wander", 200},
     [HOSTILE_STRANGERS_KIND] = {"strangers", 20000},

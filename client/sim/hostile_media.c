@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUR_SSRC = 1, OTHERS_BASE = 0x10000000, OTHERS = 7 * 64, SEALED_MAX = SEAL_SSRCS / 2, NACKED = 200 };
+enum { OUR_SSRC = 1, OTHERS_BASE = 0x10000000, OTHERS = 7 * 64, SEALED_MAX = SEAL_SSRCS / 2, NACKS = 14, NACKED = 15 };
 
 void hostile_detach(struct hostile *h)
 {
@@ -163,12 +163,15 @@ static void write_nothing_came(struct hostile *h, struct writer *w, const struct
 
 static void write_nack_of_everything(struct hostile *h, struct writer *w, const struct answer *a)
 {
-    write_head(w, RTCP_NACK, RTCP_RTPFB, 2 + NACKED);
-    write_u32(w, OUR_SSRC);
-    write_u32(w, a->ssrc[hostile_draw(h, 2) ? OFFER_STAGE : OFFER_TILE]);
-    for (unsigned i = 0; i < NACKED; i++, h->nack_from += 17) {
-        write_u16(w, h->nack_from);
-        write_u16(w, 0xffff);
+    uint32_t ssrc = a->ssrc[hostile_draw(h, 2) ? OFFER_STAGE : OFFER_TILE];
+    for (unsigned block = 0; block < NACKS; block++) { /* a reader takes so many numbers of each */
+        write_head(w, RTCP_NACK, RTCP_RTPFB, 2 + NACKED);
+        write_u32(w, OUR_SSRC);
+        write_u32(w, ssrc);
+        for (unsigned i = 0; i < NACKED; i++, h->nack_from += 17) {
+            write_u16(w, h->nack_from);
+            write_u16(w, 0xffff);
+        }
     }
 }
 

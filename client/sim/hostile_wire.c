@@ -54,11 +54,16 @@ void hostile_close_strangers(struct hostile *h)
         close(h->strangers[--h->n_strangers]);
 }
 
-static int some_stranger(struct hostile *h, const struct answer *a)
+static int one_of_strangers(struct hostile *h, const struct answer *a, unsigned first)
 {
     if (h->n_strangers < HOSTILE_STRANGERS)
         open_strangers(h, a->remote.ss_family);
-    return h->n_strangers ? h->strangers[hostile_draw(h, h->n_strangers)] : -1;
+    return h->n_strangers ? h->strangers[hostile_draw(h, first < h->n_strangers ? first : h->n_strangers)] : -1;
+}
+
+static int some_stranger(struct hostile *h, const struct answer *a)
+{
+    return one_of_strangers(h, a, HOSTILE_STRANGERS);
 }
 
 /* Nothing may come back: whoever sends with somebody else's address would aim our answers at him. */
@@ -137,8 +142,8 @@ static void write_noise(struct hostile *h, struct writer *w, size_t len)
 /* A ClientHello's bytes from `from` to `to`, as a fragment of what it says to be `whole` bytes long. */
 static void write_hello(struct hostile *h, struct writer *w, size_t from, size_t to, uint32_t whole)
 {
-    static const uint8_t tail[] = {0,    0,    0, 2, 0xc0, 0x2b, 1,    0, 0, 23, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0,
-                                   2,    1,    0, 0, 14,   0,    5,    0, 2, 0,  7, 0};
+    static const uint8_t tail[] = {0,  0, 0,  2, 0xc0, 0x2b, 1, 0, 0,  23, 0, 10, 0, 4, 0, 2, 0,
+                                   23, 0, 11, 0, 2,    1,    0, 0, 14, 0,  5, 0,  2, 0, 7, 0};
     uint8_t body[34 + sizeof tail];
     body[0] = 0xfe;
     body[1] = 0xfd;
@@ -333,9 +338,10 @@ void hostile_send_checks(struct hostile *h, struct net_transport *t, const struc
     struct hostile_check c = check_of(t, a, name, sizeof name);
     for (unsigned i = 0; i < count; i++) {
         struct hostile_raw r;
-        c.may_be_good = i % 2;
+        c.may_be_good = i % 2; /* every second one from the right address, every fourth from one and the same stranger */
         hostile_check(h, &c, &r);
-        hostile_raw_send(h, c.may_be_good ? net_transport_fd(t) : some_stranger(h, a), a, r.bytes, r.len);
+        int from = c.may_be_good ? net_transport_fd(t) : one_of_strangers(h, a, i % 4 ? HOSTILE_STRANGERS : 1);
+        hostile_raw_send(h, from, a, r.bytes, r.len);
     }
     count_answers(h);
 }
