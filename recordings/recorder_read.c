@@ -136,11 +136,13 @@ static enum hole_reason why_dropped(struct source *f, uint64_t position)
     return last ? f->blame : HOLE_RING_FULL;
 }
 
-static void take_gap(struct source *f, const uint8_t *body, uint64_t position)
+static void take_gap(struct recorder *r, struct source *f, const uint8_t *body, uint64_t position)
 {
     struct reader g = reader_make(body, 8);
     f->gap_serial++;
     f->gap = why_dropped(f, position);
+    for (struct stream *s = r->streams; s; s = s->next) /* at once, not when the missing packets have been waited for */
+        s->wants_keyframe = s->wants_keyframe || (s->key.birth == f->birth && stream_is_video(s) && !s->ended);
     log_warn("recorder", "feed=%llu dropped=%llu reason=%s", (unsigned long long)f->id, (unsigned long long)read_u64(&g),
              hole_reason_name(f->gap));
 }
@@ -152,7 +154,7 @@ static int take_record(struct recorder *r, struct source *f, const struct feed_r
     case FEED_RTP: return take_rtp(r, f, rec, body, position, now_us);
     case FEED_META: take_meta(r, f, rec, body); return 0;
     case FEED_END: return take_end(r, f, rec, now_us);
-    case FEED_GAP: take_gap(f, body, position); return 0;
+    case FEED_GAP: take_gap(r, f, body, position); return 0;
     default: return 0; /* FEED_RATES: every layer is wanted anyway */
     }
 }

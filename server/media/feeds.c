@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { TRACKS = (WISH_ENDPOINT_NUMBER_MAX + 1) * 4 };
+enum { TRACKS = (WISH_ENDPOINT_NUMBER_MAX + 1) * 4, META_AGAIN_US = 100 * 1000 };
 
 struct feed *feeds_find(struct media *m, uint64_t id)
 {
@@ -139,8 +139,10 @@ static void put_meta(struct feed *f, struct feed_track *t, const struct source *
         .incarnation = s->incarnation,
         .session_us = now_us,
     };
-    if (!put(f, &r, body))
+    if (!put(f, &r, body)) {
+        t->meta_us = now_us - FEED_META_US + META_AGAIN_US; /* the ring is full: not again with each packet */
         return;
+    }
     t->meta_us = now_us;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
         t->heights[i] = source_known_height(s, i);
