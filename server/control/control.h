@@ -1,6 +1,6 @@
 /* giaoband: what its parts share. Private to this folder.
  *
- *   control_main.c  start, loop, stop                    meeting.c   one briefing: two folds, commits, broadcast, wish
+ *   control_main.c  start, loop, stop                    meeting.c   one briefing: two folds, commits, broadcast
  *   link.c          messages with the supervisor         entry.c     hello, resume, take-over, absence
  *   worker.c        wish links to the workers            offer.c     offers, placement, layout
  *   feed.c          making and opening feeds             http.c      /api/v1: briefings, links
@@ -8,6 +8,7 @@
  *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
  *   admission.c     joins a second                       checks.c    checks of a room's picture and sound
  *   alarm.c         what ails the machine                room.c      how long the disk lasts
+ *   wishes.c        what goes to the workers
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -192,9 +193,6 @@ const struct refusal *meeting_command(struct meeting *m, struct briefing_command
 /* Lets go of briefings that have been over for a while. */
 void meetings_tick(struct control *c, int64_t now_us);
 void meeting_forget_peer(struct control *c, const struct ws_peer *peer);
-/* Sends wish changes of all dirty meetings to their workers. */
-void meetings_flush(struct control *c);
-void meeting_flush(struct meeting *m);
 /* A notice to everyone in the briefing, or to staff alone (chair, secretary, technician, administrator). `data` is taken
  * over. */
 void meeting_notice(struct meeting *m, bool staff_only, const char *name, json_t *data);
@@ -256,6 +254,11 @@ bool workers_waiting(const struct control *c);
 const json_t *worker_counters(const struct control *c, unsigned index); /* NULL: none yet */
 void workers_free(struct control *c);
 void workers_tell_limits(struct control *c); /* after a reload */
+
+/* ---- wishes.c ---- */
+/* Sends wish changes of all dirty meetings to their workers. */
+void meetings_flush(struct control *c);
+void meeting_flush(struct meeting *m);
 
 /* ---- move.c ---- */
 void moves_tick(struct control *c, int64_t now_us);
