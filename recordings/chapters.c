@@ -17,7 +17,7 @@
 
 int chapters_prepare(int dir_fd)
 {
-    return mkdirat(dir_fd, "thumbs", 0700) < 0 && errno != EEXIST ? ERR_IO : 0;
+    return mkdirat(dir_fd, "thumbs", 0770) < 0 && errno != EEXIST ? ERR_IO : 0;
 }
 
 int chapters_write_thumb(int dir_fd, size_t chapter, struct canvas *canvas)

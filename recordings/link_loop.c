@@ -159,7 +159,7 @@ static void raise_file_limit(void)
 static int lock_directory(const char *dir)
 {
     struct pollfd link = {.fd = LINK_FD};
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+    if (mkdir(dir, 0770) < 0 && errno != EEXIST)
         return ERR_IO;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool told = false;

@@ -215,7 +215,7 @@ int programme_finish(struct programme *p)
     gst_message_unref(m);
     gst_element_set_state(p->pipeline, GST_STATE_NULL);
     int fd = openat(p->dir_fd, p->part, O_RDONLY | O_CLOEXEC);
-    int err = fd < 0 || fdatasync(fd) < 0 || fchmod(fd, 0600) < 0 ? ERR_IO : 0;
+    int err = fd < 0 || fdatasync(fd) < 0 ? ERR_IO : 0;
     if (fd >= 0)
         close(fd);
     if (!err && renameat(p->dir_fd, p->part, p->dir_fd, formats[p->format].file) < 0)

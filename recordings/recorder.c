@@ -26,7 +26,7 @@ int recorder_open(const char *dir, struct recorder **ret)
     r->place.tracks.fd = r->place.ledger.fd = -1;
     r->place.dir_fd = -1;
     r->started_us = clock_now_us();
-    int err = mkdir(dir, 0700) < 0 && errno != EEXIST ? ERR_IO : 0;
+    int err = mkdir(dir, 0770) < 0 && errno != EEXIST ? ERR_IO : 0;
     if (!err) {
         r->place.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         err = r->place.dir_fd < 0 ? ERR_IO : recorder_take_up(r);

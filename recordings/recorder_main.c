@@ -16,8 +16,8 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "giaoban-recorder --link --dir DIR [--sandbox enforce|log|off]\n"
-                    "giaoban-recorder --compose DIR --format mp4|webm [--sandbox enforce|log|off]\n"
+    fprintf(stderr, "giaoban-recorder --link --dir DIR [--sandbox enforce|log|off] [--shared]\n"
+                    "giaoban-recorder --compose DIR --format mp4|webm [--sandbox enforce|log|off] [--shared]\n"
                     "giaoban-recorder --check FILE\n");
     return 2;
 }
@@ -49,9 +49,11 @@ int main(int argc, char **argv)
 {
     char why[300];
     enum box_mode mode = box_mode(argc, argv);
+    bool shared = strcmp(argv[argc - 1], "--shared") == 0; /* giaoband has another user and the same group */
+    argc -= shared;
     if (argc > 2 && strcmp(argv[argc - 2], "--sandbox") == 0)
         argc -= 2;
-    umask(077);
+    umask(shared ? 007 : 077);
     log_setup("giaoban-recorder", LOG_LEVEL_INFO);
     json_object_seed(0); /* reads /dev/urandom, which is outside the box */
     if (gst_setup(why, sizeof why)) {

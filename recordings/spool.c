@@ -12,7 +12,7 @@
 static int open_file(struct spool *s, int dir_fd, const char *name, int flags)
 {
     memset(s, 0, sizeof *s);
-    s->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+    s->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0640);
     if (s->fd < 0)
         return errno == EEXIST ? ERR_EXISTS : ERR_IO;
     snprintf(s->name, sizeof s->name, "%s", name);

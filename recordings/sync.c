@@ -37,7 +37,7 @@ int replace_file(int dir_fd, const char *name, const char *text, size_t len)
 {
     char beside[80];
     snprintf(beside, sizeof beside, ".%s.new", name);
-    _cleanup_close_ int fd = openat(dir_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    _cleanup_close_ int fd = openat(dir_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return err_of_disk();
     for (size_t done = 0; done < len;) {

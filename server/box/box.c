@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *const role_names[] = {"media", "recorder", "composer", "check", "control"};
@@ -88,6 +89,7 @@ static int give_up_privileges(const struct box_place *places, size_t n)
 
 static int enter(enum box_role role, enum box_mode mode, const struct box_place *places, size_t n)
 {
+    tzset(); /* reads the zone's file for the log */
     if (!is_alone())
         return ERR_STATE;
     int err = give_up_privileges(places, n);

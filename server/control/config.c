@@ -11,6 +11,7 @@
 static const char *const placements[] = {"home", "spread", NULL};
 static const char *const formats[] = {"mp4", "webm", NULL};
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const sandboxes[] = {"enforce", "log", "off", NULL};
 
 #define AT(member) offsetof(struct config, member)
 
@@ -99,6 +100,20 @@ static const struct config_key keys[] = {
      "Connectivity checks that prove nothing, from one address in a second; beyond, none of its new ones is looked at."},
     {"limits.endpoint_bps", CONFIG_UINT, AT(endpoint_bps), 100000, 100000000, "bit/s", "2500000", true,
      "What an endpoint is told to send at most."},
+    {"users.control", CONFIG_TEXT, AT(user_control), .unit = "user", .fallback = "",
+     .help =
+         "Who runs giaoband, when giaoban is started as root; the data directory is handed to this user once.\nAll four or "
+         "none; none: everything runs as the user who starts it. config/giaoban.sysusers makes them."},
+    {"users.media", CONFIG_TEXT, AT(user_media), .unit = "user", .fallback = "",
+     .help = "Who runs the media workers: a user who owns nothing."},
+    {"users.check", CONFIG_TEXT, AT(user_check), .unit = "user", .fallback = "",
+     .help = "Who runs giaoban-check: a user who owns nothing."},
+    {"users.recorder", CONFIG_TEXT, AT(user_recorder), .unit = "user", .fallback = "",
+     .help = "Who runs recorders and composers; this user's group owns the recordings."},
+    {"sandbox", CONFIG_CHOICE, AT(sandbox), .fallback = "enforce", .choices = sandboxes,
+     .help =
+         "What processes may not do is refused (enforce), only named in the kernel's log (log), or done (off): for finding "
+         "out what a new library needs."},
     {"log_level", CONFIG_CHOICE, AT(log_level), .fallback = "info", .reloadable = true, .choices = levels,
      .help = "error, warn, info or debug."},
 };

@@ -40,7 +40,9 @@ struct config {
     unsigned quarantine_seconds, worker_queue_bytes;
     unsigned handshakes_turn, half_open, half_open_source, handshake_seconds, stun_source; /* a worker's */
     unsigned endpoint_bps;
-    unsigned log_level; /* enum log_level */
+    unsigned log_level;                                           /* enum log_level */
+    unsigned sandbox;                                             /* enum box_mode */
+    char *user_control, *user_media, *user_check, *user_recorder; /* "": as giaoban is started */
 };
 
 enum config_type { CONFIG_UINT, CONFIG_BOOL, CONFIG_TEXT, CONFIG_LIST, CONFIG_CHOICE };

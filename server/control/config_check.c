@@ -73,6 +73,19 @@ static void find_addresses(struct addresses *found)
     freeifaddrs(all);
 }
 
+/* Half of the users would leave a directory that one half can't read. */
+static int need_users(const struct config *c, char *error)
+{
+    const char *const names[] = {c->user_control, c->user_media, c->user_check, c->user_recorder};
+    unsigned n = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        n += names[i][0] != 0;
+    if (n == 0 || n == sizeof names / sizeof *names)
+        return 0;
+    snprintf(error, CONFIG_ERROR_BYTES, "users.control, users.media, users.check and users.recorder: all four or none");
+    return ERR_INVAL;
+}
+
 static void print_list(FILE *to, const char *key, const struct config_list *l)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -95,7 +108,7 @@ static void print_media(FILE *to, const struct config *c)
 
 static void print_settings(FILE *to, const struct config *c)
 {
-    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    static const char *const levels[] = {"error", "warn", "info", "debug"}, *const sandboxes[] = {"enforce", "log", "off"};
     if (c->addresses.n == 0)
         fprintf(to, "listen=0.0.0.0 %u\nlisten=:: %u\n", c->port, c->port);
     for (size_t i = 0; i < c->addresses.n; i++)
@@ -103,6 +116,8 @@ static void print_settings(FILE *to, const struct config *c)
     fprintf(to, "plain=127.0.0.1 %u\nplain=::1 %u\n", c->plain_port, c->plain_port);
     print_media(to, c);
     fprintf(to, "workers=%u\ndata=%s\nlog_level=%s\n", c->workers, c->data_dir, levels[c->log_level]);
+    fprintf(to, "sandbox=%s\nuser_control=%s\nuser_media=%s\nuser_check=%s\nuser_recorder=%s\n", sandboxes[c->sandbox],
+            c->user_control, c->user_media, c->user_check, c->user_recorder);
 }
 
 int config_check(const struct config *c, FILE *to, char error[CONFIG_ERROR_BYTES])
@@ -115,6 +130,8 @@ int config_check(const struct config *c, FILE *to, char error[CONFIG_ERROR_BYTES
         err = need_addresses("media.addresses", &c->media_addresses, error);
     if (!err)
         err = need_addresses("media.announce", &c->media_announce, error);
+    if (!err)
+        err = need_users(c, error);
     if (!err)
         err = need_file("certificate", c->certificate, tls_hint, error);
     if (!err)

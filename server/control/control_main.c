@@ -4,10 +4,14 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "box/box.h"
 #include "control/aside.h"
 
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,10 +84,38 @@ static void store_readable(void *ctx, int fd)
     store_poll(((struct control *)ctx)->store);
 }
 
+static const char *config_path(void)
+{
+    for (int i = 1; i + 1 < saved_argc; i++)
+        if (strcmp(saved_argv[i], "--config") == 0)
+            return saved_argv[i + 1];
+    return "/etc/giaoban/giaoban.yaml"; /* none: never read again */
+}
+
+/* Before there is a second thread. Libraries read their own files later; SQLite's temporary ones stay with the database. A
+ * file is replaced by another of its name, so its directory is the place. */
+static int enter_box(const struct config *c)
+{
+    const char *files[] = {c->units, c->certificate, c->key, c->ca, config_path()};
+    enum { FILES = sizeof files / sizeof *files };
+    char parents[FILES][PATH_MAX];
+    struct box_place places[FILES + 7] = {{c->data_dir, true}, {c->web_dir, false}, {"/usr", false},        {"/lib", false},
+                                          {"/etc", false},     {"/dev/null", true}, {"/dev/urandom", false}};
+    for (size_t i = 0; i < FILES; i++) {
+        snprintf(parents[i], sizeof parents[i], "%s", files[i]);
+        places[7 + i].path = dirname(parents[i]);
+    }
+    setenv("SQLITE_TMPDIR", c->data_dir, 1);
+    box_close_inherited(LINK_FD);
+    return box_enter(BOX_CONTROL, (enum box_mode)c->sandbox, places, sizeof places / sizeof *places);
+}
+
 static int start(struct control *c)
 {
     const char *why = "";
-    int err = open_store(c, &why);
+    int err = enter_box(&c->config);
+    if (!err)
+        err = open_store(c, &why);
     if (!err)
         err = meetings_load(c, &why);
     if (!err)

@@ -149,13 +149,14 @@ void recordings_reload(struct control *c)
             say_record(c, r->id);
 }
 
+/* The mode is the umask's: recorders may have another user and the same group. */
 static void make_dir(struct control *c, const char *id)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/recordings", c->config.data_dir);
-    mkdir(path, 0700);
+    mkdir(path, 0770);
     recording_dir(c, id, path, sizeof path);
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+    if (mkdir(path, 0770) < 0 && errno != EEXIST)
         log_error("recording", "briefing=%s directory: %s", id, strerror(errno));
 }
 

@@ -59,7 +59,7 @@ static int write_file(const char *path, json_t *head, const char *text, size_t l
     char beside[PATH_MAX + 4];
     snprintf(beside, sizeof(beside), "%s.new", path);
     unlink(beside);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     if (!f) {
         if (fd >= 0)

@@ -1,5 +1,7 @@
 #include "supervisor/children.h"
 
+#include "supervisor/users.h"
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -108,10 +110,6 @@ static void become(struct children *c, const struct child *child, int link, char
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
-    /* A recorder outlives us for the seconds it needs to finish its files; others would hold ports that a new supervisor
-     * wants, or write the programme that its composer writes. */
-    if (child->kind != CHILD_RECORDER)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (child->kind == CHILD_COMPOSER && nice(10) < 0) {
         /* then it composes at full priority */
     }
@@ -123,6 +121,14 @@ static void become(struct children *c, const struct child *child, int link, char
     dup2(high_log, STDERR_FILENO);
     dup2(high_link, LINK_FD);
     close_range(LINK_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (users_become(&c->users, child->kind) < 0) {
+        static const char text[] = "giaoban: can't change to the user of a child\n";
+        _exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 126 : 125);
+    }
+    /* A recorder outlives us for the seconds it needs to finish its files; others would hold ports that a new supervisor
+     * wants, or write the programme that its composer writes. A change of user clears it. */
+    if (child->kind != CHILD_RECORDER)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (program < 0)
         execv(path, argv);
     execveat(program, "", argv, environ, AT_EMPTY_PATH);
@@ -155,6 +161,12 @@ static void make_arguments(const struct children *c, const struct child *child, 
         argv[n++] = "--dir";
         argv[n++] = dir;
     }
+    if (child->kind != CHILD_CONTROL) {
+        argv[n++] = "--sandbox";
+        argv[n++] = (char *)c->sandbox;
+    }
+    if (c->users.apart && (child->kind == CHILD_RECORDER || child->kind == CHILD_COMPOSER))
+        argv[n++] = "--shared";
     for (size_t i = 0; child->kind == CHILD_CONTROL && c->arguments[i] && n < ARGUMENTS_MAX - 1; i++)
         argv[n++] = c->arguments[i];
     argv[n] = NULL;

@@ -44,6 +44,16 @@ struct child {
     int64_t beat_seen_us;
 };
 
+struct user {
+    uid_t uid;
+    gid_t gid;
+};
+
+struct users {  /* users.h */
+    bool apart; /* each kind has its own; else all run as we do */
+    struct user of[CHILD_KINDS];
+};
+
 struct children {
     struct child all[CHILDREN_MAX];
     const char *programs;        /* the directory that giaoban and its siblings are in */
@@ -52,6 +62,8 @@ struct children {
     const char *data;
     char *const *arguments; /* giaoban's own, without its name, NULL at the end: handed on to giaoband */
     int log_pipe;           /* the children's end */
+    struct users users;
+    const char *sandbox; /* enforce, log, off */
     uint32_t first_generation;
 };
 

@@ -68,6 +68,27 @@ static int set_number(struct settings *s, const char *key, const char *value)
     return 0;
 }
 
+static int set_text(struct settings *s, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        char *to;
+        size_t cap;
+    } texts[] = {
+        {"announce", s->announce, sizeof s->announce},
+        {"data", s->data, sizeof s->data},
+        {"sandbox", s->sandbox, sizeof s->sandbox},
+        {"user_control", s->user_control, sizeof s->user_control},
+        {"user_media", s->user_media, sizeof s->user_media},
+        {"user_check", s->user_check, sizeof s->user_check},
+        {"user_recorder", s->user_recorder, sizeof s->user_recorder},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(key, texts[i].key) == 0)
+            return copy_text(texts[i].to, texts[i].cap, value);
+    return 0;
+}
+
 int settings_line(struct settings *s, const char *line)
 {
     const char *equals = strchr(line, '=');
@@ -90,13 +111,9 @@ int settings_line(struct settings *s, const char *line)
             s->n_media++;
         return err;
     }
-    if (strcmp(key, "announce") == 0)
-        return copy_text(s->announce, sizeof s->announce, value);
-    if (strcmp(key, "data") == 0)
-        return copy_text(s->data, sizeof s->data, value);
     if (strcmp(key, "log_level") == 0)
         return set_level(s, value);
     if (strcmp(key, "media_port") == 0 || strcmp(key, "workers") == 0)
         return set_number(s, key, value);
-    return 0;
+    return set_text(s, key, value);
 }

@@ -7,6 +7,8 @@
  *   media_port=N             worker i binds N + i; 0: the kernel chooses
  *   announce=A B …           addresses that workers put into their answers instead of their own
  *   workers=N  data=PATH  log_level=error|warn|info|debug
+ *   sandbox=enforce|log|off  handed on to the children
+ *   user_control=NAME  user_media=NAME  user_check=NAME  user_recorder=NAME  all or none; see users.h
  *
  * Thread: one. Errors: ERR_MALFORMED, ERR_FULL (a list is too long). */
 #pragma once
@@ -40,6 +42,8 @@ struct settings {
     unsigned workers;
     char data[PATH_MAX];
     enum log_level log_level;
+    char sandbox[16];
+    char user_control[64], user_media[64], user_check[64], user_recorder[64];
 };
 
 /* Takes one line without its newline. Unknown keys are skipped: giaoband may be newer. */

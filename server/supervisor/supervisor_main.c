@@ -1,5 +1,6 @@
 /* giaoban: see supervisor.h. Every argument is giaoband's too; `giaoband --check-config` judges them. */
 #include "supervisor/supervisor.h"
+#include "supervisor/users.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -164,10 +165,16 @@ int main(int argc, char **argv)
     s->children.data = s->settings.data;
     s->children.arguments = argv + 1;
     s->children.first_generation = (uint32_t)(clock_wall_us() / 1000000);
-    if (lock_data(s->settings.data) || open_sockets(s))
+    s->children.sandbox = s->settings.sandbox[0] ? s->settings.sandbox : "enforce";
+    if (users_find(&s->settings, &s->children.users) || lock_data(s->settings.data) ||
+        users_prepare(&s->children.users, s->settings.data) || open_sockets(s))
         return 1;
     if (open_signals(s) || logs_open(s)) {
         log_error("supervisor", "can't start: %s", strerror(errno));
+        return 1;
+    }
+    if (users_drop(&s->children.users)) {
+        log_error("supervisor", "capabilities can't be dropped: %s", strerror(errno));
         return 1;
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -98,6 +98,14 @@ static unsigned read_frames(int dir, const char *name, unsigned from, int64_t ba
     return n - from;
 }
 
+/* The supervisor sets it: 077, or 007 when giaoband and recorders have users of their own. */
+static mode_t umask_now(void)
+{
+    mode_t now = umask(0);
+    umask(now);
+    return now;
+}
+
 static void frames_come_back_as_written(void **state)
 {
     struct place *p = *state;
@@ -105,7 +113,7 @@ static void frames_come_back_as_written(void **state)
     assert_int_equal(read_frames(p->fd, "a.mkv", 0, 5000000000), 300);
     struct stat st;
     assert_int_equal(fstatat(p->fd, "a.mkv", &st, 0), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_mode & 0777, 0640 & ~umask_now());
 }
 
 static void a_segment_may_begin_without_a_keyframe(void **state)

@@ -349,6 +349,14 @@ static void log_is_read_while_serving(void **state)
     assert_int_equal(o.err, ERR_NOTFOUND);
 }
 
+/* The supervisor sets it: 077, or 007 when giaoband and recorders have users of their own. */
+static mode_t umask_now(void)
+{
+    mode_t now = umask(0);
+    umask(now);
+    return now;
+}
+
 static void export_has_head_and_a_line_for_each_event(void **state)
 {
     struct fixture *f = *state;
@@ -372,7 +380,7 @@ static void export_has_head_and_a_line_for_each_event(void **state)
               "{\"at_ms\":1003,\"at_us\":7,\"data\":{\"locked\":true},\"event\":\"microphones-locked\",\"seq\":3}\n");
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_mode & 0777, 0640 & ~umask_now());
     assert_int_equal(store_export_events(f->store, "b1", "/nowhere/events.jsonl", note, &o), 0);
     settle(f->store);
     assert_int_equal(o.err, ERR_IO);
