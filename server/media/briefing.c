@@ -51,9 +51,7 @@ void briefing_gone(struct briefing *b, int64_t now_us)
     router_apply(b->router, NULL, now_us);
     while (b->feeds)
         feed_close(b->feeds, now_us);
-    for (struct endpoint *e = b->endpoints; e; e = e->next)
-        endpoint_doom(e, now_us);
-    endpoints_sweep(b->media, now_us);
+    endpoints_drop(b, now_us);
     take_out(b);
     router_free(b->router, now_us);
     wish_briefing_free(&b->wish);

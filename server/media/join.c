@@ -7,11 +7,14 @@
 #include "base/log.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+enum { FREED_A_TURN = 32 };
 
 /* ---- candidates ---- */
 
@@ -319,7 +322,8 @@ void endpoint_doom(struct endpoint *e, int64_t now_us)
         router_detach(e->peer, now_us);
 }
 
-static void sweep(struct briefing *b, int64_t now_us)
+/* Hundreds of handshakes may end in one moment; what is left over waits for the next turn. */
+static void sweep(struct briefing *b, unsigned *budget, int64_t now_us)
 {
     for (struct endpoint **at = &b->endpoints; *at;) {
         struct endpoint *e = *at;
@@ -327,19 +331,33 @@ static void sweep(struct briefing *b, int64_t now_us)
             at = &e->next;
             continue;
         }
+        if (*budget == 0) {
+            b->media->doomed = true;
+            return;
+        }
+        --*budget;
         *at = e->next;
         report_gone(e);
         endpoint_free(e, now_us);
     }
 }
 
+void endpoints_drop(struct briefing *b, int64_t now_us)
+{
+    unsigned all = UINT_MAX;
+    for (struct endpoint *e = b->endpoints; e; e = e->next)
+        endpoint_doom(e, now_us);
+    sweep(b, &all, now_us);
+}
+
 void endpoints_sweep(struct media *m, int64_t now_us)
 {
+    unsigned budget = FREED_A_TURN;
     if (!m->doomed)
         return;
     m->doomed = false;
     for (struct briefing *b = m->briefings; b; b = b->next)
-        sweep(b, now_us);
+        sweep(b, &budget, now_us);
 }
 
 static void connected(struct endpoint *e, int64_t now_us)

@@ -58,7 +58,8 @@ struct endpoint {
     struct peer *peer;
     bool connected;
     bool doomed; /* freed at the end of the turn */
-    bool told;   /* `reported` has been sent */
+    bool told;   /* `reported` has been sent … */
+    int64_t told_us;
     struct reported reported;
     char fmtp[SFU_KINDS][SDP_FMTP_MAX];
 };
@@ -183,8 +184,9 @@ void join_state(struct endpoint *e, enum net_state state, int64_t now_us);
 struct endpoint *join_connected(const struct briefing *b, uint32_t number);
 /* Marks it: no packet goes in or out from here on; its memory goes at the end of the turn. */
 void endpoint_doom(struct endpoint *e, int64_t now_us);
-/* Frees the doomed, if there are any. */
+/* Frees some of the doomed, if there are any; m->doomed: more are left. */
 void endpoints_sweep(struct media *m, int64_t now_us);
+void endpoints_drop(struct briefing *b, int64_t now_us); /* dooms and frees all of a briefing at once */
 void join_find_candidates(struct media *m);
 
 /* feeds.c: what we write */

@@ -62,7 +62,7 @@ static int64_t turn(void *ctx, int64_t now_us)
         atomic_fetch_add_explicit(m->heartbeat, 1, memory_order_relaxed);
         m->heartbeat_us = now_us + HEARTBEAT_US;
     }
-    if (more)
+    if (more || m->doomed)
         return now_us;
     return earlier(next_us, now_us + HEARTBEAT_US);
 }
