@@ -86,33 +86,37 @@ test('kill -9 of giaoband: no gap on any client, signaling back within 2 s, stat
     await Promise.all([chair.seesMoving('stage', 1), room.seesMoving('stage', 1)]);
 });
 
+/** Notes when which frame of the stage is painted. */
+function watchStage(e) {
+    return e.page.evaluate(() => {
+        const video = document.querySelector('video[data-slot="stage"]');
+        window.__frames = [];
+        const look = () => {
+            const seen = window.__probe.see(video);
+            if (seen) window.__frames.push({ at: performance.timeOrigin + performance.now(), frame: seen.frame, source: seen.source });
+            video.requestVideoFrameCallback(look);
+        };
+        video.requestVideoFrameCallback(look);
+    });
+}
+
+/** Longest time between two frames of the stage since half a second before `at`. */
+async function longestStill(e, at) {
+    const frames = await e.page.evaluate(() => window.__frames);
+    const tail = frames.filter((f) => f.at > at - 500);
+    return tail.slice(1).reduce((max, f, i) => Math.max(max, f.at - tail[i].at), 0);
+}
+
 test('kill -9 of a worker: its endpoints see the stage again within 2 s, same seat and floor', async () => {
     for (const index of [0, 1]) {
         const before = await chair.state();
-        await Promise.all([chair, room].map((e) => e.page.evaluate(() => (window.__frames = []))));
-        const watch = (e) =>
-            e.page.evaluate(() => {
-                const video = document.querySelector('video[data-slot="stage"]');
-                window.__frames = [];
-                const look = () => {
-                    const seen = window.__probe.see(video);
-                    if (seen) window.__frames.push({ at: performance.timeOrigin + performance.now(), frame: seen.frame, source: seen.source });
-                    video.requestVideoFrameCallback(look);
-                };
-                video.requestVideoFrameCallback(look);
-            });
-        await Promise.all([watch(chair), watch(room)]);
+        await Promise.all([watchStage(chair), watchStage(room)]);
         await pause(1000);
         const at = Date.now();
         server.kill('giaoban-media', 'SIGKILL', index);
-        const longest = async (e) => {
-            const frames = await e.page.evaluate(() => window.__frames);
-            const tail = frames.filter((f) => f.at > at - 500);
-            return tail.slice(1).reduce((max, f, i) => Math.max(max, f.at - tail[i].at), 0);
-        };
         await pause(2500);
         await Promise.all([chair.seesMoving('stage', 1), room.seesMoving('stage', 1)]);
-        const still = Math.round(Math.max(await longest(chair), await longest(room)));
+        const still = Math.round(Math.max(await longestStill(chair, at), await longestStill(room, at)));
         figure({ case: `kill of worker ${index}`, ok: still <= 2000, back_ms: still, bound_ms: 2000 });
         assert.ok(still <= 6000, `the stage stood still for ${still} ms`);
         const after = await chair.state();
@@ -120,6 +124,29 @@ test('kill -9 of a worker: its endpoints see the stage again within 2 s, same se
         await until('two workers', () => server.pids('giaoban-media').length === 2);
         await until('everybody to be connected', () => sims.status()?.joined === 4);
     }
+});
+
+test('an upgrade: every process is another one, the stage stands still for less than 2 s in both browsers', async () => {
+    const running = () => ['giaoband', 'giaoban-media', 'giaoban-recorder'].flatMap((p) => server.pids(p));
+    const former = running();
+    const before = await chair.state();
+    await Promise.all([watchStage(chair), watchStage(room)]);
+    await pause(1000);
+    const at = Date.now();
+    const said = await server.ctl('upgrade');
+    const took = Date.now() - at;
+    await pause(2000);
+    await Promise.all([chair.seesMoving('stage', 1), room.seesMoving('stage', 1)]);
+    const still = Math.round(Math.max(await longestStill(chair, at), await longestStill(room, at)));
+    figure({ case: 'upgrade', ok: still <= 2000, back_ms: still, bound_ms: 2000, took_ms: took });
+    assert.match(said, /everything that runs is new/);
+    assert.ok(still <= 6000, `the stage stood still for ${still} ms`);
+    assert.equal(running().length, former.length);
+    assert.deepEqual(running().filter((pid) => former.includes(pid)), []);
+    const after = await chair.state();
+    assert.equal(after.floor, before.floor);
+    assert.equal(after.recording, true);
+    assert.equal(sims.status().joined, 4);
 });
 
 test('an orderly stop ends every process and leaves no child behind', async () => {
