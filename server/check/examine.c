@@ -173,7 +173,10 @@ static void step_picture(struct examine *x)
 static void step_sound(struct examine *x)
 {
     struct track *t = &x->tracks[EXAMINE_SOUND];
-    const struct kept *p = &t->packets[t->next++];
+    const struct kept *p = &t->packets[t->next];
+    if (t->next > 0)
+        listen_lost(x->listen, p->ext_seq - t->packets[t->next - 1].ext_seq - 1);
+    t->next++;
     listen_packet(x->listen, t->bytes + p->at, p->len);
 }
 
@@ -216,7 +219,7 @@ static enum sound_verdict judge_sound(const struct track *t, const struct listen
 {
     if (!t->n)
         return SOUND_NONE;
-    if (!h->samples)
+    if (!h->packets)
         return SOUND_BROKEN;
     if (h->level_db < EXAMINE_SILENT_DB)
         return SOUND_SILENT;

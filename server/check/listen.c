@@ -11,6 +11,8 @@ enum { SAMPLES_MAX = LISTEN_RATE * 120 / 1000, BLOCK = LISTEN_RATE / 10 };
 struct listen {
     OpusDecoder *decoder;
     uint32_t packets, broken, samples, clipped;
+    unsigned settled; /* samples, up to LISTEN_SETTLE */
+    int frame;        /* samples of the newest packet */
     int peak;
     uint64_t block_sum, loudest_sum; /* of squares, of a block */
     unsigned block_samples;
@@ -61,9 +63,22 @@ void listen_packet(struct listen *l, const uint8_t *packet, size_t len)
         return;
     }
     l->packets++;
-    l->samples += (uint32_t)n;
-    for (int i = 0; i < n; i++)
+    l->frame = n;
+    for (int i = 0; i < n; i++) {
+        if (l->settled < LISTEN_SETTLE) {
+            l->settled++;
+            continue;
+        }
+        l->samples++;
         take_sample(l, l->pcm[i]);
+    }
+}
+
+void listen_lost(struct listen *l, uint64_t packets)
+{
+    for (uint64_t i = 0; i < packets && i < LISTEN_CONCEAL_MAX && l->frame; i++)
+        if (opus_decode(l->decoder, NULL, 0, l->pcm, l->frame, 0) < 0)
+            return; /* the next packet is decoded without */
 }
 
 /* `size` of full scale 32768 → dBFS. */

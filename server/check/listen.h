@@ -12,12 +12,14 @@
 enum {
     LISTEN_RATE = 48000,
     LISTEN_FLOOR_DB = -96,
+    LISTEN_SETTLE = LISTEN_RATE / 5, /* samples: a decoder that begins in mid-stream takes so long to find the true level */
+    LISTEN_CONCEAL_MAX = 10,         /* lost packets in a row that the decoder bridges */
     LISTEN_CLIPPED = 32000, /* a sample at least so far out counts as clipped: decoding smooths the cut-off tops a little */
 };
 
 struct listen_result {
-    uint32_t packets, broken; /* decoded, refused by the decoder */
-    uint32_t samples;
+    uint32_t packets, broken;  /* decoded, refused by the decoder */
+    uint32_t samples;          /* measured */
     int8_t level_db, peak_db;  /* dBFS, LISTEN_FLOOR_DB … 0 */
     uint16_t clipped_permille; /* of the samples */
 };
@@ -28,4 +30,6 @@ struct listen;
 int listen_new(struct listen **ret);
 void listen_free(struct listen *l); /* NULL is fine */
 void listen_packet(struct listen *l, const uint8_t *packet, size_t len);
+/* So many packets are missing here. */
+void listen_lost(struct listen *l, uint64_t packets);
 struct listen_result listen_result(const struct listen *l);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_AT_ONCE = 256, STEPS_AT_ONCE = 4, TRACK_KINDS = 4, MICROPHONE = 1, CAMERA = 2 };
+enum { READ_AT_ONCE = 256, STEPS_AT_ONCE = 1, TRACK_KINDS = 4, MICROPHONE = 1, CAMERA = 2 };
 
 struct check {
     uint32_t id; /* 0: free */

@@ -368,6 +368,34 @@ static void levels_of_sound_are_told_apart(void **state)
     }
 }
 
+/* A loud beep each second over a soft tone; the check begins at any packet of it. */
+static void beginning_in_mid_stream_does_not_make_it_louder(void **state)
+{
+    static uint8_t packets[200][400];
+    static int lens[200];
+    struct room *r = room_new(150);
+    opus_encoder_ctl(r->microphone, OPUS_SET_APPLICATION(OPUS_APPLICATION_AUDIO));
+    for (unsigned n = 0; n < 200; n++) {
+        int16_t pcm[960];
+        for (unsigned i = 0; i < 960; i++) {
+            unsigned at = n * 960 + i;
+            double tone = 3276 * sin(at * 2 * M_PI * 450 / 48000), beep = 13000 * sin(at * 2 * M_PI * 5000 / 48000);
+            pcm[i] = (int16_t)(tone + (at % 48000 < 1920 ? beep : 0));
+        }
+        lens[n] = opus_encode(r->microphone, pcm, 960, packets[n], sizeof packets[n]);
+    }
+    room_free(r);
+    for (unsigned start = 1; start < 100; start++) {
+        r = room_new(150);
+        for (unsigned n = start; n < start + 100; n++)
+            packet(r, EXAMINE_SOUND, n, n * 960, false, packets[n], (size_t)lens[n], n * 20000);
+        struct sound_report s = finish(r).sound;
+        if (s.verdict != SOUND_GOOD || s.heard.level_db > -9 || s.heard.peak_db > -4)
+            fail_msg("from packet %u: %s, level %d, peak %d", start, sound_verdict_name(s.verdict), s.heard.level_db,
+                     s.heard.peak_db);
+    }
+}
+
 static void lost_sound_is_counted(void **state)
 {
     struct sound_report s = hear(4600, 1000, 10);
@@ -392,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_picture_too_large_is_not_decoded),
         cmocka_unit_test(more_than_fits_is_left_out),
         cmocka_unit_test(levels_of_sound_are_told_apart),
+        cmocka_unit_test(beginning_in_mid_stream_does_not_make_it_louder),
         cmocka_unit_test(lost_sound_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
