@@ -158,6 +158,19 @@ for (const [kind, reasons] of Object.entries(media))
 for (const [kind, counters] of Object.entries(control))
     test(`${kind}: the call goes on, each refusal is counted`, { skip: !chosen(kind) }, () => beside(kind, counters, () => harass(kind, seconds)));
 
+test('rates: floods of strangers that the call survives', { skip: !full && !(process.env.HOSTILE_KIND ?? '').includes('rates') }, async () => {
+    for (const rate of [20000, 50000, 100000]) {
+        const link = await wickedLink(), before = await server.counter('received_packets');
+        const sim = await server.rooms([link], '--hostile', 'strangers', '--hostile-rate', String(rate), '--size', '320x192', '--fps', '10');
+        await until('the hostile client to be in', () => sim.status()?.joined === 1, { timeout_ms: 30000 });
+        const at = nowUs(), rooms = await watching([call.sim], () => pause(5000));
+        const perSecond = Math.round((((await server.counter('received_packets')) - before) * 1e6) / (nowUs() - at));
+        sim.child.kill('SIGTERM');
+        await sim.ended;
+        measured(`flood of ${rate} datagrams a second`, { lost: rooms.reduce((n, r) => n + r.lost, 0), gap_ms: round(Math.max(0, gapMs(world.listeners(call, rooms)) - baseline)), received_per_second: perSecond }, { lost: 0 });
+    }
+});
+
 test('memory is as it was', { skip: !!process.env.HOSTILE_KIND }, async () => {
     const now = residentKb();
     const grown = Object.fromEntries(Object.keys(now).map((name) => [`${name}_percent`, round(Math.max(0, (100 * (now[name] - warm[name])) / warm[name]))]));
