@@ -1,6 +1,7 @@
 /* HTTP transactions on libwebsockets: reads header and body within limits, writes answers at the socket's pace. */
 #include "signaling/http.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "signaling/http_text.h"
 
@@ -412,6 +413,7 @@ static int begin(struct conn *c, struct lws *wsi, const char *path)
         return 0;
     }
     call->wants_body = bytes > 0;
+    call->body_by_us = clock_now_us() + c->s->config.body_seconds * 1000000LL;
     call->body_too_large = bytes > c->s->config.max_body_bytes;
     if (!call->wants_body)
         http_route(call);
@@ -421,7 +423,11 @@ static int begin(struct conn *c, struct lws *wsi, const char *path)
 static int body_piece(struct conn *c, const char *bytes, size_t len)
 {
     struct http_call *call = c->call;
-    if (!call || call->answered || call->body_too_large)
+    if (!call || call->answered)
+        return 0;
+    if (clock_now_us() > call->body_by_us)
+        return -1; /* libwebsockets is content with a byte now and then */
+    if (call->body_too_large)
         return 0;
     if (call->body_len + len > c->s->config.max_body_bytes) {
         call->body_too_large = true;

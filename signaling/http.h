@@ -23,6 +23,7 @@ struct http_call {
     char *body;
     size_t body_len;
     bool wants_body, body_too_large;
+    int64_t body_by_us; /* then it has to be complete */
 
     bool handed, answered, head_sent;
     int status;

@@ -259,6 +259,7 @@ static void config_copy(struct signaling *s, const struct signaling_config *conf
     c->max_body_bytes = config->max_body_bytes ? config->max_body_bytes : 64 * 1024;
     c->max_message_bytes = config->max_message_bytes ? config->max_message_bytes : 128 * 1024;
     c->messages_per_second = config->messages_per_second ? config->messages_per_second : 20;
+    c->body_seconds = config->body_seconds ? config->body_seconds : 60;
     c->logins_source = config->logins_source ? config->logins_source : 8;
     c->queue_bytes = config->queue_bytes ? config->queue_bytes : 1024 * 1024;
 }

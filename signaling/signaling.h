@@ -38,9 +38,9 @@ struct signaling_config {
     const char *data_dir;               /* secret.key, recordings/ */
     const char *web_dir;                /* the built web client: files and their .br and .gz */
     const char *certificate, *key, *ca; /* PEM files; certificate NULL: no TLS listeners */
-    /* 0: 4000, 1000, 64 KB, 128 KB, 20, 1 MB, 8. */
+    /* 0: 4000, 1000, 64 KB, 128 KB, 20, 1 MB, 8, 60. */
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes,
-        logins_source;
+        logins_source, body_seconds;
 };
 
 int signaling_new(const struct signaling_config *config, struct store *store, const struct signaling_ops *ops, void *ctx,

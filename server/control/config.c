@@ -69,6 +69,8 @@ static const struct config_key keys[] = {
      "Connections from one address (an office behind one router has many people)."},
     {"limits.body_bytes", CONFIG_UINT, AT(max_body_bytes), 4096, 64 << 20, "bytes", "1048576", false,
      "Largest body of a request."},
+    {"limits.body_seconds", CONFIG_UINT, AT(body_seconds), 1, 3600, "seconds", "60", false,
+     "A body that takes longer ends its connection: one that comes a byte at a time would hold it for days."},
     {"limits.message_bytes", CONFIG_UINT, AT(max_message_bytes), 4096, 1 << 20, "bytes", "131072", false,
      "Largest message on a websocket; an offer takes 20,000."},
     {"limits.messages_per_second", CONFIG_UINT, AT(messages_per_second), 5, 10000, "messages", "50", false,

@@ -35,6 +35,7 @@ struct config {
     unsigned feed_bytes, min_free_mb, spare_mb, planned_minutes, alarm_minutes;
     unsigned reserve_mb;
     unsigned max_sockets, max_sockets_source, max_body_bytes, max_message_bytes, messages_per_second, queue_bytes;
+    unsigned body_seconds;
     unsigned logins_source;
     unsigned joins_per_second, endpoints_briefing, endpoints_unit;
     unsigned quarantine_seconds, worker_queue_bytes;

@@ -67,6 +67,7 @@ static int open_signaling(struct control *c, const char **ret_why)
                                       .max_sockets = k->max_sockets,
                                       .max_sockets_source = k->max_sockets_source,
                                       .max_body_bytes = k->max_body_bytes,
+                                      .body_seconds = k->body_seconds,
                                       .max_message_bytes = k->max_message_bytes,
                                       .messages_per_second = k->messages_per_second,
                                       .queue_bytes = k->queue_bytes,

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -633,6 +634,39 @@ static void only_the_named_files_of_allowed_recordings_are_read(void **state)
     answer_free(&a);
 }
 
+static void give_one_second(struct signaling_config *config)
+{
+    config->body_seconds = 1;
+}
+
+static int setup_hurried(void **state)
+{
+    world_start(&world, give_one_second);
+    client_open(&plain, &world, false);
+    client_open(&secure, &world, true);
+    return 0;
+}
+
+static void a_body_that_drips_ends_its_connection(void **state)
+{
+    static const char head[] = "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                               "Content-Length: 60000\r\n\r\n{";
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)world.plain_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(fd, head, sizeof head - 1, 0), sizeof head - 1);
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    unsigned drops = 0;
+    while (drops < 1000 && poll(&ended, 1, 10) == 0 && send(fd, " ", 1, MSG_NOSIGNAL) == 1)
+        drops++;
+    assert_in_range(drops, 20, 999); /* a second's worth, and long before the body's end */
+    close(fd);
+    struct answer a = client_get(&plain, "/metrics");
+    assert_non_null(strstr(a.body, "giaoban_signaling_http_unfinished_total 1\n"));
+    answer_free(&a);
+}
+
 #define with_world(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -645,6 +679,7 @@ int main(void)
         with_world(no_path_leaves_the_web_directory),
         with_world(the_certificate_is_offered_for_other_computers),
         with_world(health_is_public_and_metrics_are_local),
+        cmocka_unit_test_setup_teardown(a_body_that_drips_ends_its_connection, setup_hurried, teardown),
         with_world(the_plain_door_answers_to_this_machines_names_only),
         with_world(the_plain_door_is_open_on_ipv6),
         with_world(sockets_with_half_a_request_hold_up_nobody),
