@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { decode, strength, RATE } from '../e2e/decode.mjs';
 
 const SOUND_US = 20000;
+const OPUS_US = 6500; // look-ahead of Opus: what is decoded lags by it
 
 export function lines(dir, name) {
     const file = join(dir, name);
@@ -75,9 +76,18 @@ export function sound(dir, endpoint) {
     return { times, missing };
 }
 
-/** Milliseconds between the first and the last packet for which there is none. */
-export function missingMs(times) {
-    return times.slice(1).reduce((sum, t, i) => sum + (t - times[i] > 1.5 * SOUND_US ? (t - times[i] - SOUND_US) / 1000 : 0), 0);
+/** Stretches in µs in which none was sent though their numbers go on: the room itself had no processor (client/sim/sender.c). */
+export function pauses(times) {
+    return times.slice(1).flatMap((t, i) => (t - times[i] > 1.5 * SOUND_US ? [{ from: times[i] + SOUND_US, to: t }] : []));
+}
+
+const overlap = (a, b) => Math.max(0, Math.min(a.to, b.to) - Math.max(a.from, b.from));
+
+/** Splits silences (µs) into the longest for each of `holes`, and what is left once the room's own pauses are taken off. */
+export function explain(silences, holes, own) {
+    const longest = holes.map((h) => [...silences].sort((a, b) => overlap(b, h) - overlap(a, h))[0]);
+    const others = silences.filter((s) => !longest.includes(s) && ![...own, ...holes].some((p) => overlap(s, p) > 0.8 * (s.to - s.from) - 10000));
+    return { longest, others };
 }
 
 /** Session time of a programme's beginning. */
@@ -85,28 +95,30 @@ export function beginningUs(dir) {
     return lines(dir, 'events.jsonl').find((e) => e.event === 'recording' && e.data.on).at_us;
 }
 
-/** A programme decoded: {seconds, silences: [{from, to}] in seconds, within [from, to) of its time, jump, still}: the longest step
- * in the numbers of the pictures, and for how many of the programme's pictures one stood still. */
-export async function heard(file, source, from, to) {
+/** A programme decoded, from session time `fromUs` on: {seconds, silences: [{from, to}] in session µs, jump: the longest step in
+ * the numbers of the pictures, other: pictures that show something else than that source}. */
+export async function heard(dir, file, source, fromUs) {
+    const start = beginningUs(dir);
+    const from = (fromUs - start) / 1e6;
     const content = await decode(file);
     const seconds = content.frames.length / content.fps;
     const hz = 400 + 50 * source;
     const step = RATE / 400;
     const silences = [];
-    for (let at = Math.round(from * RATE); at + 2 * step <= Math.min((to ?? seconds - 0.3) * RATE, content.samples.length); at += step) {
+    for (let at = Math.round(from * RATE); at + 2 * step <= Math.min((seconds - 0.3) * RATE, content.samples.length); at += step) {
         if (strength(content.samples, at, at + 2 * step, hz) > 300) continue;
         const begins = (at + step) / RATE; // a window half of which is silent is at the border
         if (silences.length && begins - silences.at(-1).to < 0.005) silences.at(-1).to = begins;
         else silences.push({ from: begins, to: begins });
     }
-    const inside = content.frames.filter((f) => f.t >= from && f.t < (to ?? seconds - 0.3));
+    const inside = content.frames.filter((f) => f.t >= from && f.t < seconds - 0.3);
     const shown = inside.filter((f) => f.source === source);
     const steps = shown.slice(1).map((f, i) => (f.frame - shown[i].frame + 200) % 200);
-    let still = 0;
-    let run = 0;
-    for (const s of steps) {
-        run = s === 0 ? run + 1 : 0;
-        still = Math.max(still, run);
-    }
-    return { seconds, silences: silences.filter((s) => s.to - s.from > 0.01), jump: Math.max(...steps), still, other: inside.length - shown.length };
+    const us = (t) => start + t * 1e6 - OPUS_US;
+    return {
+        seconds,
+        silences: silences.filter((s) => s.to - s.from > 0.01).map((s) => ({ from: us(s.from), to: us(s.to) })),
+        jump: Math.max(...steps),
+        other: inside.length - shown.length,
+    };
 }

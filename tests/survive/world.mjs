@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Server, pause, root, until } from '../e2e/server.mjs';
+import { Server, idleMeter, pause, root, until } from '../e2e/server.mjs';
 import { Peer, api, session } from '../e2e/wire.mjs';
 
 export const full = process.env.FULL === 'yes';
 export const MOMENTS = full ? 20 : 3;
 /** In a quiet window sound arrives every 20 ms; that is no gap. */
 const STEP_MS = 20;
+/** A heartbeat may fail to come for a second, and is looked for ten times a second; then it is a kill. */
+export const SILENCE_MS = 1200;
 const seed = process.env.SEED ?? String(Math.floor(Math.random() * 1e9));
 
 /** Numbers in [0, 1) that SEED and `name` determine. */
@@ -35,11 +37,25 @@ export function figure(line) {
     appendFileSync(join(root, 'build', 'survive.jsonl'), `${JSON.stringify(line)}\n`);
 }
 
-/** A figure with its bounds, {gap_ms: 40, …}: outside a bound `ok` is false, outside three times of it the test fails. */
+/** A figure with its bounds, {gap_ms: 40, …}: outside a bound `ok` is false, outside three times of it the test fails. Where the
+ * machine was busy with something else (less than a tenth idle), times mean nothing: `ok` is false then, and nothing fails. */
 export function measured(name, figures, bounds) {
-    const ok = Object.entries(bounds).every(([key, bound]) => figures[key] <= bound);
+    const busy = figures.idle_percent < 10;
+    const ok = !busy && Object.entries(bounds).every(([key, bound]) => figures[key] <= bound);
     figure({ case: name, ok, gap_ms: null, lost_ms: null, back_ms: null, ledger_error_ms: null, ...figures, ...Object.fromEntries(Object.entries(bounds).map(([key, bound]) => [`bound_${key}`, bound])) });
-    for (const [key, bound] of Object.entries(bounds)) assert.ok(figures[key] <= 3 * bound, `${name}: ${key} is ${figures[key]}, its bound ${bound}`);
+    for (const [key, bound] of busy ? [] : Object.entries(bounds)) assert.ok(figures[key] <= 3 * bound, `${name}: ${key} is ${figures[key]}, its bound ${bound}`);
+}
+
+/** A new server for what is done in it: a process that dies often is started again later and later, and no moment shall pay for
+ * the one before. Yields what `doing` does, with the share of the processors that was idle meanwhile. */
+export async function inWorld(settings, doing) {
+    const world = await World.start(settings);
+    const idle = idleMeter();
+    try {
+        await doing(world, idle);
+    } finally {
+        await world.stop();
+    }
 }
 
 export const round = (ms) => Math.round(ms * 10) / 10;
@@ -149,14 +165,19 @@ export class World {
         return this.started('worker', { index });
     }
 
-    /** Stops a process for five seconds. Yields when it was stopped, and for how long the supervisor bore it; null: it did. */
+    /** Stops a process for five seconds. Yields when the supervisor killed it and for how long it had borne it, or null: it didn't. */
     async stopped(pid) {
+        const wall = Date.now();
         const at = nowUs();
         process.kill(pid, 'SIGSTOP');
         await pause(5000);
-        const found = new RegExp(`T(\\S+) error giaoban/supervisor no heartbeat: killed pid=${pid} `).exec(this.server.log);
-        if (!found) process.kill(pid, 'SIGCONT');
-        return { at, killed: found !== null };
+        const found = new RegExp(`^(\\S+) error giaoban/supervisor no heartbeat: killed pid=${pid} `, 'm').exec(this.server.log);
+        if (!found) {
+            process.kill(pid, 'SIGCONT');
+            return null;
+        }
+        const silent_ms = new Date(found[1]).getTime() - wall;
+        return { at: at + silent_ms * 1000, silent_ms };
     }
 
     dir(b) {
@@ -191,13 +212,13 @@ export class World {
         return at;
     }
 
-    /** Starts it again after the wait that config/giaoban.service asks for, as often as it takes. */
+    /** Starts it again after the wait that config/giaoban.service asks for, as often as it takes; yields how often. */
     async startAgain(waitMs = restartMs()) {
-        for (;;) {
+        for (let tries = 1; ; tries++) {
             await pause(waitMs);
             try {
                 await this.server.launch();
-                return;
+                return tries;
             } catch (error) {
                 if (this.server.child.exitCode === null) throw error;
                 waitMs = restartMs();
