@@ -76,6 +76,11 @@ export function sound(dir, endpoint) {
     return { times, missing };
 }
 
+/** Milliseconds between the first and the last packet for which there is none. */
+export function missingMs(times) {
+    return pauses(times).reduce((sum, p) => sum + (p.to - p.from) / 1000, 0);
+}
+
 /** Stretches in µs in which none was sent though their numbers go on: the room itself had no processor (client/sim/sender.c). */
 export function pauses(times) {
     return times.slice(1).flatMap((t, i) => (t - times[i] > 1.5 * SOUND_US ? [{ from: times[i] + SOUND_US, to: t }] : []));
