@@ -17,9 +17,16 @@
 #define COOKIE_VALUE 43 /* base64url of 32 bytes */
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
+/* For what runs out after a while. Whoever sets the machine's clock in mid-briefing signs nobody out. */
 static int64_t now_ms(void)
 {
-    return clock_wall_us() / 1000;
+    return clock_steady_us() / 1000;
+}
+
+/* For tokens: giaobanctl signs some, by the machine's clock. */
+static int64_t wall_s(void)
+{
+    return clock_wall_us() / 1000000;
 }
 
 static void cookie_name(const char *slot, bool tls, char out[COOKIE_NAME_MAX])
@@ -54,7 +61,7 @@ static bool bearer_identify(struct http_call *call)
     json_t *payload;
     if (!call->conn->loopback || call->conn->tls || strncmp(call->authorization, scheme, strlen(scheme)) != 0)
         return false;
-    if (token_verify(call->s->secret, call->authorization + strlen(scheme), now_ms() / 1000, &payload) != 0)
+    if (token_verify(call->s->secret, call->authorization + strlen(scheme), wall_s(), &payload) != 0)
         return false;
     bool fits = strcmp(json_string_value(json_object_get(payload, "t")), "ctl") == 0;
     json_decref(payload);
@@ -230,7 +237,7 @@ static void session_by_password(struct http_call *call, const json_t *body)
 static json_t *token_take(struct http_call *call, const json_t *body, const char *kind)
 {
     json_t *payload = NULL;
-    int err = token_verify(call->s->secret, json_string_value(json_object_get(body, "token")), now_ms() / 1000, &payload);
+    int err = token_verify(call->s->secret, json_string_value(json_object_get(body, "token")), wall_s(), &payload);
     if (!err && strcmp(json_string_value(json_object_get(payload, "t")), kind) == 0 &&
         json_is_string(json_object_get(payload, "n")))
         return payload;

@@ -9,3 +9,8 @@ int64_t clock_now_us(void);
 
 /* Wall time in µs since 1970, for people; may be stepped. */
 int64_t clock_wall_us(void);
+
+/* Wall time in µs that is not stepped, for what runs out after a while (sessions): monotonic time and the offset that the
+ * process has set, see base/steady.h. Without one it is the wall's. */
+int64_t clock_steady_us(void);
+void clock_steady_set(int64_t offset_us);

@@ -1,5 +1,5 @@
-/* What staff and the technician must know of the machine itself: room for the log, the disk. The disk is looked at aside
- * once a second, since a hung one must not hold up the loop. */
+/* What staff and the technician must know of the machine itself: room for the log, the disk, the clock. The disk is looked
+ * at aside once a second, since a hung one must not hold up the loop. */
 #include "control/control.h"
 
 #include "base/clock.h"
@@ -11,8 +11,11 @@
 
 #define TOLD_AGAIN_US 5000000 /* for those who came meanwhile */
 #define REFILL_US 10000000
+#define STEP_TOLD_US 600000000 /* whoever set the clock has had time to see what he did */
+#define SAVE_US 600000000
+#define SAVE_CHANGE_US 100000
 
-const char *const alarm_codes[ALARMS] = {"log-reserve", "log-full"};
+const char *const alarm_codes[ALARMS] = {"log-reserve", "log-full", "clock-stepped"};
 
 struct look {
     struct aside_job job;
@@ -49,16 +52,59 @@ static void look_aside(struct control *c)
     aside_run(c, &l->job);
 }
 
+/* ---- the clock ---- */
+
+static void save_clock(struct control *c, int64_t now_us)
+{
+    int64_t change_us = c->steady.offset_us - c->steady_saved_offset_us;
+    bool worth = change_us > SAVE_CHANGE_US || change_us < -SAVE_CHANGE_US;
+    if (c->steady_saved_us && (!worth || now_us - c->steady_saved_us < SAVE_US))
+        return;
+    store_clock_put(c->store, c->steady.offset_us, now_us);
+    c->steady_saved_us = now_us;
+    c->steady_saved_offset_us = c->steady.offset_us;
+}
+
+static void look_at_clock(struct control *c, int64_t now_us)
+{
+    int64_t wall_us = clock_wall_us();
+    unsigned steps = c->steady.steps;
+    steady_look(&c->steady, now_us, wall_us);
+    if (c->steady.steps != steps)
+        log_warn("alarm", "the clock was stepped by %.1f s: sessions and open briefings go on as if it had not been",
+                 (double)c->steady.step_us / 1e6);
+    clock_steady_set(c->steady.offset_us);
+    save_clock(c, now_us);
+    for (struct meeting *m = c->meetings; m; m = m->next)
+        people_look(&m->clock, briefing_phase(m->settled) == BRIEFING_OPEN, now_us, wall_us);
+}
+
+/* After a restart open briefings go on by what was steady before it. */
+static void resume_clock(struct control *c)
+{
+    int64_t now_us = clock_now_us(), wall_us = clock_wall_us(), offset_us, saved_us;
+    if (store_clock(c->store, &offset_us, &saved_us))
+        steady_resume(&c->steady, offset_us, saved_us, now_us, wall_us);
+    else
+        steady_look(&c->steady, now_us, wall_us);
+    for (struct meeting *m = c->meetings; m; m = m->next)
+        people_look(&m->clock, false, now_us, now_us + c->steady.offset_us);
+    look_at_clock(c, now_us);
+}
+
 void alarms_start(struct control *c)
 {
     struct statvfs fs;
+    resume_clock(c);
     c->free_bytes = statvfs(c->config.data_dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
 }
 
-static unsigned present(struct control *c)
+static unsigned present(struct control *c, int64_t now_us)
 {
     uint64_t wanted, left = store_reserve(c->store, &wanted);
-    return (left < wanted ? 1u << ALARM_LOG_RESERVE : 0) | (store_disk_full(c->store) ? 1u << ALARM_LOG_FULL : 0);
+    bool stepped = c->steady.steps && now_us - c->steady.stepped_us < STEP_TOLD_US;
+    return (left < wanted ? 1u << ALARM_LOG_RESERVE : 0) | (store_disk_full(c->store) ? 1u << ALARM_LOG_FULL : 0) |
+           (stepped ? 1u << ALARM_CLOCK_STEPPED : 0);
 }
 
 static void tell(struct control *c)
@@ -83,8 +129,9 @@ static void note_changes(struct control *c, unsigned now)
 
 void alarms_tick(struct control *c, int64_t now_us)
 {
-    unsigned now = present(c);
+    look_at_clock(c, now_us);
     look_aside(c);
+    unsigned now = present(c, now_us);
     if (now_us >= c->refill_us) {
         c->refill_us = now_us + REFILL_US;
         store_reserve_refill(c->store);

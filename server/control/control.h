@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/link.h"
+#include "base/steady.h"
 #include "briefing/briefing.h"
 #include "control/config.h"
 #include "signaling/bucket.h"
@@ -38,11 +39,12 @@ enum { OFFERS_IN_HAND = 4 };      /* of a worker at a time: the others wait here
 #define HOLD_US 1000000           /* after our own restart no wish leaves before all workers have said HELLO, or so long */
 #define CLOSED_LINGER_US 30000000 /* people read that it is over; then their sockets end */
 #define SLOW_TURN_US 5000         /* the loop never keeps anybody waiting longer: what would is done aside */
-#define CRASH_WINDOW_US 10000000  /* workers that died on one endpoint's offer within this keep it out for limits.quarantine_seconds */
+#define CRASH_WINDOW_US                                                                                                     \
+    10000000 /* workers that died on one endpoint's offer within this keep it out for limits.quarantine_seconds */
 enum { CRASHES_MAX = 3 };
 
 /* What ails the machine, see alarm.c; names in alarm_codes. */
-enum alarm { ALARM_LOG_RESERVE, ALARM_LOG_FULL, ALARMS };
+enum alarm { ALARM_LOG_RESERVE, ALARM_LOG_FULL, ALARM_CLOCK_STEPPED, ALARMS };
 extern const char *const alarm_codes[ALARMS];
 
 struct control;
@@ -76,6 +78,7 @@ struct meeting {
     struct control *control;
     struct meeting *next;
     struct briefing *ahead, *settled; /* see briefing.h */
+    struct people clock;              /* for people: the log's times */
     unsigned fold;                    /* rises when `ahead` is thrown away: appends of an older fold are void */
     struct seat seats[SEATS_MAX];
     struct briefing_events recent;
@@ -167,6 +170,8 @@ struct control {
     bool looking;
     unsigned alarms; /* bits by enum alarm */
     int64_t alarm_told_us, refill_us;
+    struct steady steady; /* for what runs out */
+    int64_t steady_saved_us, steady_saved_offset_us;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
@@ -190,6 +195,8 @@ void meeting_remove(struct meeting *m);
 /* Asks the core, applies to `ahead`, acts on media at once if it restricts, queues the append. NULL: done or under way; what
  * is answered comes later through `asker` (copied; may be NULL). A command that changes nothing is answered at once. */
 const struct refusal *meeting_command(struct meeting *m, struct briefing_command *command, const struct commit *asker);
+/* What time it is in the briefing, for people: see base/steady.h. `m` NULL: the machine's. */
+int64_t meeting_now_ms(const struct meeting *m);
 /* Lets go of briefings that have been over for a while. */
 void meetings_tick(struct control *c, int64_t now_us);
 void meeting_forget_peer(struct control *c, const struct ws_peer *peer);

@@ -173,6 +173,13 @@ static void reload(struct control *c)
     config_free(&fresh);
 }
 
+static void expire(struct control *c)
+{
+    int64_t steady_ms = clock_steady_us() / 1000, wall_ms = clock_wall_us() / 1000;
+    store_sessions_expire(c->store, steady_ms);
+    store_tokens_expire(c->store, steady_ms < wall_ms ? steady_ms : wall_ms);
+}
+
 static void tick(struct control *c)
 {
     int64_t now_us = clock_now_us();
@@ -198,7 +205,7 @@ static void tick(struct control *c)
     if (now_us >= c->two_seconds_us) {
         c->two_seconds_us = now_us + 2000000;
         report_lines(c);
-        store_sessions_expire(c->store, clock_wall_us() / 1000);
+        expire(c);
     }
 }
 

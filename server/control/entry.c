@@ -34,9 +34,9 @@ static json_t *welcome(struct meeting *m, const struct briefing_endpoint *e, con
 {
     json_t *events = last ? events_since(m, e->role, last) : NULL;
     json_t *result =
-        json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I}}", "server_ms",
-                  (json_int_t)(clock_wall_us() / 1000), "endpoint", e->id, "number", (json_int_t)e->number, "secret", secret,
-                  "role", role_name(e->role), "unit", e->unit.id[0] ? json_string(e->unit.id) : json_null(), "last",
+        json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I}}", "server_ms", (json_int_t)meeting_now_ms(m),
+                  "endpoint", e->id, "number", (json_int_t)e->number, "secret", secret, "role", role_name(e->role), "unit",
+                  e->unit.id[0] ? json_string(e->unit.id) : json_null(), "last",
                   (json_int_t)briefing_last_visible(m->settled, e->role), "hears", e->hears, "note",
                   e->hears ? json_null() : json_string("second-endpoint"), "media", "max_bitrate_bps",
                   (json_int_t)m->control->config.endpoint_bps);

@@ -78,6 +78,11 @@ void meeting_remove(struct meeting *m)
     meeting_free(m);
 }
 
+int64_t meeting_now_ms(const struct meeting *m)
+{
+    return m && m->clock.set ? (clock_now_us() + m->clock.offset_us) / 1000 : clock_wall_us() / 1000;
+}
+
 /* ---- replay ---- */
 
 /* What a returning client may be told again. The list keeps RECENT_MAX to twice as many. */
@@ -110,6 +115,7 @@ static int replay(void *ctx, const struct briefing_event *e)
 {
     struct meeting *m = ctx;
     int err = briefing_apply(m->settled, e);
+    people_follow(&m->clock, e->at_ms);
     return err ? err : remember(m, e);
 }
 
@@ -492,8 +498,9 @@ const struct refusal *meeting_command(struct meeting *m, struct briefing_command
         *commit = *asker;
     commit->meeting = m;
     commit->fold = m->fold;
-    command->at_ms = clock_wall_us() / 1000;
     command->at_us = clock_now_us();
+    people_look(&m->clock, briefing_phase(m->settled) == BRIEFING_OPEN, command->at_us, clock_wall_us());
+    command->at_ms = people_ms(&m->clock, command->at_us);
     const struct refusal *why =
         c->stopping ? refusal_find("shutting-down") : briefing_command(m->ahead, command, &commit->events);
     if (why) {

@@ -48,6 +48,8 @@ static void print_disk(FILE *to, struct control *c)
             "giaoban_recording_bps %.0f\ngiaoban_recording_left_seconds %" PRId64 "\ngiaoban_feeds_broken_total %" PRIu64
             "\n",
             recordings_bps(c), recordings_left_s(c), c->feeds_broken);
+    fprintf(to, "giaoban_clock_step_seconds %.3f\ngiaoban_clock_steps_total %u\n", (double)c->steady.step_us / 1e6,
+            c->steady.steps);
     for (unsigned i = 0; i < ALARMS; i++)
         fprintf(to, "giaoban_alarm{code=\"%s\"} %u\n", alarm_codes[i], c->alarms >> i & 1);
     recordings_print(to, c);

@@ -7,9 +7,10 @@
 
 static void pong(struct ws_peer *peer, int64_t id, const json_t *params)
 {
+    const struct visitor *v = ws_peer_user(peer);
     signaling_reply(peer, id,
                     json_pack("{s:O, s:I}", "client_ms", json_object_get(params, "client_ms"), "server_ms",
-                              (json_int_t)(clock_wall_us() / 1000)));
+                              (json_int_t)meeting_now_ms(v ? v->meeting : NULL)));
 }
 
 static void command_request(struct meeting *m, uint32_t number, struct ws_peer *peer, int64_t id, const char *method,

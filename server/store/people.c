@@ -343,6 +343,10 @@ void store_sessions_expire(struct store *s, int64_t now_ms)
     /* Called every few seconds: a commit is made only when there is something to forget. */
     if (expire(&s->sessions, now_ms, true, compare_session))
         store_write(s, SQL_SESSIONS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
+}
+
+void store_tokens_expire(struct store *s, int64_t now_ms)
+{
     if (expire(&s->tokens, now_ms, false, compare_token))
         store_write(s, SQL_TOKENS_EXPIRE, (struct sql_value[]){V_INT(now_ms)}, 1, NULL, NULL);
 }

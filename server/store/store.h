@@ -144,12 +144,20 @@ int store_session_put(struct store *s, const struct store_session *session, stor
 int store_session_find(struct store *s, const uint8_t hash[STORE_HASH_BYTES], int64_t now_ms,
                        struct store_session *ret_session); /* ERR_NOTFOUND, also when expired */
 int store_session_drop(struct store *s, const uint8_t hash[STORE_HASH_BYTES]);
-void store_sessions_expire(struct store *s, int64_t now_ms); /* now and then: forgets expired sessions and tokens */
+void store_sessions_expire(struct store *s, int64_t now_ms); /* now and then: forgets expired sessions */
 
 /* ---- one-time tokens ---- */
 /* Marks a token's `n` as used. ERR_EXISTS: it was used before. Act on `done` with err 0 only. */
 int store_token_use(struct store *s, const char *nonce, int64_t expires_ms, store_done done, void *ctx);
 bool store_token_used(struct store *s, const char *nonce);
+/* Now and then: forgets marks of tokens that are not valid any more. `now_ms` must be no later than what tokens are judged
+ * by, or one could be used again. */
+void store_tokens_expire(struct store *s, int64_t now_ms);
+
+/* ---- clock ---- */
+/* [start] The offset that was put in this boot of the machine, and when (monotonic). False: none was. */
+bool store_clock(struct store *s, int64_t *ret_offset_us, int64_t *ret_saved_us);
+void store_clock_put(struct store *s, int64_t offset_us, int64_t now_us);
 
 /* ---- archive index ---- */
 enum store_recording_state { RECORDING_RECORDING, RECORDING_QUEUED, RECORDING_COMPOSING, RECORDING_READY, RECORDING_FAILED };

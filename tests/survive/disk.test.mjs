@@ -144,7 +144,8 @@ test('longer than the feeds can keep: the ledger says disk-full to the packet, a
     assert.ok(full.length > 0 && ledger.length === full.length, JSON.stringify(ledger));
     if (process.env.GIAOBAN_LOG) console.log([...ledger, ...lines(world, b, 'tracks.jsonl')].map((l) => JSON.stringify(l)).join('\n'), JSON.stringify(b.numbers));
     const missing = full.reduce((sum, l) => sum + l.missing, 0);
-    for (const l of full) assert.ok(l.missing === l.packets && l.packets === l.to_seq - l.from_seq + 1, JSON.stringify(l));
+    // a picture of which only some packets came is missing as a whole
+    for (const l of full) assert.ok(l.packets === l.to_seq - l.from_seq + 1 && l.missing <= l.packets && l.missing > l.packets - 40, JSON.stringify(l));
     assert.ok(missing <= dropped, `${missing} packets in the ledger, ${dropped} records dropped`);
     const stage = b.numbers[UNITS[0]] * 4 + 2;
     const hole = full.filter((l) => l.track === stage).map((l) => (l.to_us - l.from_us) / 1000);

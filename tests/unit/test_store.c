@@ -672,7 +672,7 @@ static void token_works_once(void **state)
     reopen(f);
     assert_true(store_token_used(f->store, "n1"));
     assert_int_equal(store_token_use(f->store, "n1", 5000, note, &o), ERR_EXISTS);
-    store_sessions_expire(f->store, 5000);
+    store_tokens_expire(f->store, 5000);
     assert_false(store_token_used(f->store, "n1"));
 }
 
