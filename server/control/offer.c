@@ -112,17 +112,13 @@ static void send_offer(struct control *c, struct offer *o, uint8_t worker)
     o->sdp = NULL;
 }
 
-/* Where it goes, or why not: *ret_code. WISH_UNPLACED and no code: its peer has gone. */
-static uint8_t destination(struct offer *o, const char **ret_code)
+/* Nobody waits for its answer any more, or what it was for is over. */
+static bool is_void(const struct offer *o)
 {
-    uint8_t worker = o->peer ? placement_choose(o->meeting, o->number) : WISH_UNPLACED;
-    if (o->peer && briefing_phase(o->meeting->settled) == BRIEFING_CLOSED)
-        *ret_code = "already-closed";
-    else if (o->peer && worker == WISH_UNPLACED)
-        *ret_code = "no-worker";
-    return *ret_code ? WISH_UNPLACED : worker;
+    return !o->peer || briefing_phase(o->meeting->settled) == BRIEFING_CLOSED;
 }
 
+/* While no worker lives they wait: it is being started. */
 static void send_waiting(struct control *c)
 {
     unsigned in_hand[WORKERS_MAX] = {0};
@@ -132,17 +128,16 @@ static void send_waiting(struct control *c)
         in_hand[o->worker] += o->in_hand;
     for (struct offer **at = &c->offers_open; *at;) {
         struct offer *o = *at;
-        const char *code = NULL;
-        uint8_t worker = o->in_hand ? WISH_UNPLACED : destination(o, &code);
-        if (!o->in_hand && worker == WISH_UNPLACED) {
+        if (!o->in_hand && is_void(o)) {
             *at = o->next;
             c->offers_refused++;
-            if (code)
-                signaling_refuse(o->peer, o->id, refusal_find(code));
+            if (o->peer)
+                signaling_refuse(o->peer, o->id, refusal_find("already-closed"));
             offer_free(o);
             continue;
         }
-        if (!o->in_hand && in_hand[worker] < OFFERS_IN_HAND) {
+        uint8_t worker = o->in_hand ? WISH_UNPLACED : placement_choose(o->meeting, o->number);
+        if (worker != WISH_UNPLACED && in_hand[worker] < OFFERS_IN_HAND) {
             send_offer(c, o, worker);
             in_hand[worker]++;
         }
@@ -331,7 +326,12 @@ static bool on_worker(const struct offer *o, int64_t worker)
 
 static bool overdue(const struct offer *o, int64_t now_us)
 {
-    return o->due_us < now_us;
+    return o->in_hand && o->due_us < now_us;
+}
+
+static bool waited_long(const struct offer *o, int64_t now_us)
+{
+    return !o->in_hand && o->due_us < now_us;
 }
 
 /* One crafted offer must not kill worker after worker. */
@@ -377,5 +377,6 @@ void offers_of_worker_gone(struct control *c, unsigned worker)
 void offers_tick(struct control *c, int64_t now_us)
 {
     refuse_where(c, overdue, now_us, "busy");
+    refuse_where(c, waited_long, now_us, "no-worker");
     send_waiting(c);
 }

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, pause, root, until } from '../e2e/server.mjs';
+import { Server, idleMeter, pause, root, until } from '../e2e/server.mjs';
 import { Peer, session } from '../e2e/wire.mjs';
-import { measured } from './world.mjs';
+import { measuredIdle, round } from './world.mjs';
 import { clientHello, closeSockets, place, stunCheck, udpSocket } from './knock.mjs';
 
 const ROOMS = 6;
@@ -45,16 +45,17 @@ async function during(doing) {
     rooms.child.kill('SIGUSR2');
     await pause(1100);
     const start = rooms.status();
+    const idle = idleMeter();
     await doing();
     await pause(1100);
     const end = rooms.status();
     assert.deepEqual([end.joined, end.rejoins - start.rejoins, end.resumes - start.resumes], [ROOMS, 0, 0], 'nobody in the call was lost');
-    return { p99_ms: end.latency_us_p99 / 1000, gap_ms: end.stage_gap_ms, lost: end.lost_packets - start.lost_packets };
+    return { p99_ms: end.latency_us_p99 / 1000, gap_ms: end.stage_gap_ms, lost: end.lost_packets - start.lost_packets, idle: idle() };
 }
 
 function bounded(name, quiet, busy, figures) {
     assert.equal(busy.lost, 0, 'the call lost packets');
-    measured(name, { gap_ms: Math.max(0, Math.round((busy.gap_ms - quiet.gap_ms) * 10) / 10), p99_ms: busy.p99_ms, quiet_p99_ms: quiet.p99_ms, ...figures }, { gap_ms: 40, p99_ms: 20 });
+    measuredIdle(name, busy.idle, { gap_ms: round(Math.max(0, busy.gap_ms - quiet.gap_ms)), p99_ms: busy.p99_ms, quiet_p99_ms: quiet.p99_ms, ...figures }, { gap_ms: 40, p99_ms: 20 });
 }
 
 /** One socket in one session for each; they join in four briefings of their own. */

@@ -58,6 +58,12 @@ export async function inWorld(settings, doing) {
     }
 }
 
+/** The same where the machine must have time left to say something: below 10 % idle the figure is void. */
+export function measuredIdle(name, idlePercent, figures, bounds) {
+    if (idlePercent >= 10) measured(name, { ...figures, idle_percent: idlePercent }, bounds);
+    else figure({ case: name, ok: false, void: true, ...figures, idle_percent: idlePercent });
+}
+
 export const round = (ms) => Math.round(ms * 10) / 10;
 
 /** Begins a window in each simulator, does what is to be done, and yields the rooms of all of them. */
