@@ -137,6 +137,14 @@ test('kill -9 of giaoban-check: the technician’s answer comes all the same, no
     });
 });
 
+test('a giaoban-check that hangs is replaced, and the answer comes', async () => {
+    const answer = check(GOOD[2]);
+    await running(1);
+    const pid = server.kill('giaoban-check', 'SIGSTOP');
+    assertGood(await answer);
+    assert.throws(() => process.kill(pid, 0));
+});
+
 test('killed twice in one check: said to be interrupted, and the next one works', async () => {
     const failed = (await server.metrics()).giaoban_checks_failed_total;
     const answer = ask(GOOD[3]);

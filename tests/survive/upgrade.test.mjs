@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const UNITS = ['h-muong-lat', 'h-ba-thuoc', 'h-quan-son', 'h-lang-chanh', 'h-quan-hoa', 'h-nhu-xuan', 'h-thuong-xuan', 'h-ngoc-lac'];
-const PROGRAMS = ['giaoband', 'giaoban-media', 'giaoban-recorder'];
+const PROGRAMS = ['giaoband', 'giaoban-media', 'giaoban-recorder', 'giaoban-check'];
 const built = process.env.GIAOBAN_BIN ?? join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'build', 'release', 'bin');
 const programs = mkdtempSync(join(tmpdir(), 'giaoban-programs-'));
 cpSync(built, programs, { recursive: true });
@@ -127,10 +127,23 @@ test('a new giaoban-recorder that ends at once: the former one goes on where its
     assert.deepEqual(await world.stateOf(b), state);
 });
 
+test('a new giaoban-check that ends at once: the former one goes on, and the recorders with it', async () => {
+    const [recorder] = world.server.pids('giaoban-recorder');
+    replaceByBroken('giaoban-check');
+    const { status, said } = await upgrade();
+    assert.equal(status, 1);
+    assert.match(said, /giaoban-check does not start: the old one and the recorders go on/);
+    const pids = running();
+    for (const pid of [...pids.giaoband, ...pids['giaoban-media']]) assert.ok(isNew(pid));
+    assert.deepEqual(pids['giaoban-recorder'], [recorder]);
+    await until('a check of the former program', () => { const found = world.server.pids('giaoban-check'); return found.length === 1 && !isNew(found[0]); });
+    assert.deepEqual(await world.stateOf(b), state);
+});
+
 /** Which bank of ports the workers are on. */
 const banks = (rooms) => new Set(rooms.map((r) => Math.floor(world.workerOf(r) / 2)));
 
-for (const bank of [0, 1]) {
+for (const bank of [1, 0]) {
     test(`an upgrade of eight rooms in a recorded call, to the ${bank ? 'second' : 'first'} half of the ports`, async () => {
         const before = running();
         replaceAll();
@@ -178,6 +191,6 @@ test('the recording of it all has no hole but the stop, and as much sound as was
     assert.ok(stop.length <= 1, JSON.stringify(stop));
     const away = stop.reduce((sum, h) => sum + (h.to_us - h.from_us) / 1000, 0);
     const moved = round(missingMs(times) - away);
-    // three moves of the speaker: it was on the way to another worker, and nobody heard it
-    measured('recording over three upgrades and a stop', { lost_ms: moved, ledger_ms: round(away) }, { lost_ms: 3 * 500 });
+    // four moves of the speaker: it was on the way to another worker, and nobody heard it
+    measured('recording over four upgrades and a stop', { lost_ms: moved, ledger_ms: round(away) }, { lost_ms: 3 * 500 });
 });
