@@ -155,6 +155,29 @@ for (const [kind, reasons] of Object.entries(media))
         });
     });
 
+test('a wicked one on the stage leaves it as it was', { skip: !chosen('stage') }, async () => {
+    const speaker = call.numbers[CALL[0]];
+    for (const kind of full ? ['noise', 'sources', 'reports'] : ['reports']) {
+        const known = new Set((await world.conduct(call)).endpoints.map((e) => e.number));
+        const sim = await server.rooms([await wickedLink()], '--hostile', kind, '--speak', '--source', '200', '--size', '320x192', '--fps', '10');
+        await until('the hostile client to be in', () => sim.status()?.joined === 1, { timeout_ms: 30000 });
+        const wicked = (await world.conduct(call)).endpoints.find((e) => !known.has(e.number));
+        await world.ask(call, 'grant', { endpoint: wicked.number });
+        await until('its picture on the stage', async () => (await status(call.sim)).rooms.filter((r) => r.stage === wicked.number).length === CALL.length);
+        await pause(1500);
+        await world.ask(call, 'grant', { endpoint: speaker });
+        await until('the speaker to be back', async () => (await status(call.sim)).rooms.filter((r) => r.stage === speaker).length === CALL.length - 1);
+        sim.child.kill('SIGTERM');
+        await sim.ended;
+        const before = await status(call.sim), rooms = await watching([call.sim], () => pause(1500)), now = await status(call.sim);
+        newest = now;
+        gapMs(world.listeners(call, rooms)); // everybody hears
+        assert.equal(rooms.reduce((n, r) => n + r.lost, 0), 0, `${kind}: packets were lost afterwards`);
+        assert.equal(now.plis, before.plis, `${kind}: a picture broke afterwards`);
+        assert.deepEqual(programs(), pids, `${kind}: a process was started anew`);
+    }
+});
+
 for (const [kind, counters] of Object.entries(control))
     test(`${kind}: the call goes on, each refusal is counted`, { skip: !chosen(kind) }, () => beside(kind, counters, () => harass(kind, seconds)));
 
