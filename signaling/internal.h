@@ -90,7 +90,8 @@ struct signaling {
     struct lws_context *lws;
     struct lws_vhost *tls_vhost, *plain_vhost;
     lws_sorted_usec_list_t turn_end, listeners_back;
-    int64_t woken_us; /* when this turn's first event was taken up; 0: none yet */
+    int64_t woken_us;     /* when this turn's first event was taken up; 0: none yet */
+    int64_t woken_cpu_us; /* our processor time then */
 
     int epoll_fd, wake_fd; /* all that is not libwebsockets' own; libwebsockets polls (a duplicate of) epoll_fd */
     struct watch *watches;

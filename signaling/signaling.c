@@ -125,6 +125,14 @@ static void turn_end(lws_sorted_usec_list_t *sul)
     /* Nothing to do: its being due ends libwebsockets' wait. */
 }
 
+static void note_woken(struct signaling *s)
+{
+    if (s->woken_us)
+        return;
+    s->woken_us = clock_now_us();
+    s->woken_cpu_us = clock_thread_us();
+}
+
 /* libwebsockets waits and works in one call. Work begins with the first callback that brings something; bookkeeping of its
  * own (descriptors to poll, timers that close a socket) may come before the wait. */
 void turn_begins(struct signaling *s, enum lws_callback_reasons reason)
@@ -138,10 +146,7 @@ void turn_begins(struct signaling *s, enum lws_callback_reasons reason)
     case LWS_CALLBACK_ESTABLISHED:
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
-    case LWS_CALLBACK_RAW_RX_FILE:
-        if (!s->woken_us)
-            s->woken_us = clock_now_us();
-        break;
+    case LWS_CALLBACK_RAW_RX_FILE: note_woken(s); break;
     default: break;
     }
 }
@@ -149,6 +154,11 @@ void turn_begins(struct signaling *s, enum lws_callback_reasons reason)
 int64_t signaling_woken_us(const struct signaling *s)
 {
     return s->woken_us;
+}
+
+int64_t signaling_woken_cpu_us(const struct signaling *s)
+{
+    return s->woken_cpu_us;
 }
 
 int signaling_service(struct signaling *s, int timeout_ms)
@@ -159,8 +169,7 @@ int signaling_service(struct signaling *s, int timeout_ms)
     int n = lws_service(s->lws, timeout_ms > 0 ? 0 : -1);
     if (timeout_ms > 0)
         lws_sul_cancel(&s->turn_end);
-    if (!s->woken_us)
-        s->woken_us = clock_now_us();
+    note_woken(s);
     return n < 0 ? ERR_IO : 0;
 }
 

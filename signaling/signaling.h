@@ -57,6 +57,7 @@ int signaling_listen(struct signaling *s, int fd, bool tls);
 int signaling_service(struct signaling *s, int timeout_ms);
 /* When the last turn began to work after its wait, CLOCK_MONOTONIC: to see how long the loop kept others waiting. */
 int64_t signaling_woken_us(const struct signaling *s);
+int64_t signaling_woken_cpu_us(const struct signaling *s); /* clock_thread_us() at that moment */
 int signaling_watch(struct signaling *s, int fd, void (*readable)(void *ctx, int fd), void *ctx);
 void signaling_unwatch(struct signaling *s, int fd);
 /* Wakes signaling_service() from another thread (a helper's completion). */

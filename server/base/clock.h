@@ -1,4 +1,4 @@
-/* The two clocks of the shells. Pure cores take `now_us` as a parameter instead. Thread: any. */
+/* The clocks of the shells. Pure cores take `now_us` as a parameter instead. Thread: any. */
 #pragma once
 
 #include <stdint.h>
@@ -6,6 +6,9 @@
 /* CLOCK_MONOTONIC in µs: the same value in every process of the machine, never stepped. This is the time base of all media
  * and of every `session_us`. */
 int64_t clock_now_us(void);
+
+/* Processor time that the calling thread has had, in µs. A system call, unlike the other two. */
+int64_t clock_thread_us(void);
 
 /* Wall time in µs since 1970, for people; may be stepped. */
 int64_t clock_wall_us(void);

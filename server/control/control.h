@@ -174,7 +174,9 @@ struct control {
     int64_t steady_saved_us, steady_saved_offset_us;
     int64_t tick_us, second_us, two_seconds_us; /* when the periodic work is due */
     int64_t longest_turn_us;                    /* without its wait */
+    int64_t longest_turn_cpu_us;                /* of it, what we had the processor for; the longest of its own */
     uint64_t slow_turns;                        /* over SLOW_TURN_US */
+    uint64_t slow_turns_cpu;                    /* of processor time alone */
     uint64_t feeds_broken;
     uint64_t events_appended, offers, offers_refused, offers_waited, commits_failed;
     uint64_t checks_done, checks_failed;

@@ -226,6 +226,11 @@ static void turn_over(struct control *c)
         c->longest_turn_us = us;
     if (us > SLOW_TURN_US)
         c->slow_turns++;
+    int64_t cpu_us = clock_thread_us() - signaling_woken_cpu_us(c->signaling);
+    if (cpu_us > c->longest_turn_cpu_us)
+        c->longest_turn_cpu_us = cpu_us;
+    if (cpu_us > SLOW_TURN_US)
+        c->slow_turns_cpu++;
 }
 
 static void loop(struct control *c)

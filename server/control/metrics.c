@@ -82,6 +82,8 @@ char *metrics_text(void *ctx)
     fprintf(to, "giaoban_store_disk_full %d\ngiaoban_control_epoch %" PRIu64 "\n", store_disk_full(c->store), c->epoch);
     fprintf(to, "giaoban_control_longest_turn_us %" PRId64 "\ngiaoban_control_slow_turns_total %" PRIu64 "\n",
             c->longest_turn_us, c->slow_turns);
+    fprintf(to, "giaoban_control_longest_turn_cpu_us %" PRId64 "\ngiaoban_control_slow_turns_cpu_total %" PRIu64 "\n",
+            c->longest_turn_cpu_us, c->slow_turns_cpu);
     print_disk(to, c);
     for (unsigned w = 0; w < WORKERS_MAX; w++) {
         if (worker_lives(c, w))

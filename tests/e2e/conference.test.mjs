@@ -177,7 +177,7 @@ test('joining, from the click to the first frame of the stage', async () => {
 test('every message on the wire was as the schema says, and no page had a problem', async () => {
     const metrics = await server.metrics();
     const slow = metrics.giaoban_control_slow_turns_total;
-    figure({ case: 'control loop, a conference', ok: slow === 0, longest_turn_us: metrics.giaoban_control_longest_turn_us, slow_turns: slow });
+    figure({ case: 'control loop, a conference', ok: slow === 0, longest_turn_us: metrics.giaoban_control_longest_turn_us, longest_turn_cpu_us: metrics.giaoban_control_longest_turn_cpu_us, slow_turns: slow });
     assert.ok(wire.messages() > 50);
     assert.deepEqual(wire.complaints().slice(0, 5), []);
     assert.deepEqual(conductor.check.complaints.slice(0, 5), []);

@@ -31,7 +31,7 @@ before(async () => {
 
 after(async () => {
     const all = await server?.metrics();
-    if (all) figure({ case: 'control loop, a recorded briefing', ok: all.giaoban_control_slow_turns_total === 0, longest_turn_us: all.giaoban_control_longest_turn_us, slow_turns: all.giaoban_control_slow_turns_total });
+    if (all) figure({ case: 'control loop, a recorded briefing', ok: all.giaoban_control_slow_turns_total === 0, longest_turn_us: all.giaoban_control_longest_turn_us, longest_turn_cpu_us: all.giaoban_control_longest_turn_cpu_us, slow_turns: all.giaoban_control_slow_turns_total });
     await server?.stop();
 });
 
