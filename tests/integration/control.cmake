@@ -1,3 +1,9 @@
+foreach(name test_giaoban test_survival test_hostile_rooms test_users)
+    gb_test(${name} LABEL integration SOURCES ${TEST_DIR}/${name}.c ${TEST_DIR}/giaoban_world.c LINK base LIBS PkgConfig::jansson)
+    target_compile_definitions(${name} PRIVATE BIN="${CMAKE_BINARY_DIR}/bin" CONFIG_DIR="${CMAKE_SOURCE_DIR}/config")
+    add_dependencies(${name} giaoban giaoband giaobanctl giaoban-media giaoban-check giaoban-recorder giaoban-sim)
+endforeach()
+set_tests_properties(test_survival test_users PROPERTIES TIMEOUT 240)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 gb_test(test_control SOURCES ${TEST_DIR}/test_control.c ${TEST_DIR}/control_world.c ${TEST_DIR}/signaling_world.c
         LINK signaling wish base LIBS PkgConfig::CURL PkgConfig::jansson ssl crypto sqlite3 LABEL integration)

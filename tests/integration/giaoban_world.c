@@ -79,9 +79,27 @@ static pid_t start(const struct world *w)
     int fd = w->log_fd ? w->log_fd : open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
-    execl(BIN "/giaoban", "giaoban", "--config", CONFIG_DIR "/giaoban.yaml", "--data", w->data, "--port", port, "--set",
-          plain, "--set", "media.port=0", "--set", "media.addresses=127.0.0.1", "--set", workers, "--set",
-          w->spread ? "placement=spread" : "placement=home", NULL);
+    const char *arguments[40] = {"giaoban",
+                                 "--config",
+                                 w->config ? w->config : CONFIG_DIR "/giaoban.yaml",
+                                 "--data",
+                                 w->data,
+                                 "--port",
+                                 port,
+                                 "--set",
+                                 plain,
+                                 "--set",
+                                 "media.port=0",
+                                 "--set",
+                                 "media.addresses=127.0.0.1",
+                                 "--set",
+                                 workers,
+                                 "--set",
+                                 w->spread ? "placement=spread" : "placement=home"};
+    size_t n = 17;
+    for (size_t i = 0; w->more && w->more[i]; i++)
+        arguments[n++] = w->more[i];
+    execv(BIN "/giaoban", (char *const *)arguments);
     _exit(127);
 }
 

@@ -18,6 +18,8 @@ struct world {
     bool spread;
     int log_fd; /* standard error; 0: appended to DATA/log */
     pid_t server;
+    const char *const *more; /* further arguments, NULL at the end; NULL: none */
+    const char *config;      /* NULL: the committed one */
 };
 
 void pause_ms(long ms);
