@@ -412,6 +412,11 @@ static int begin(struct conn *c, struct lws *wsi, const char *path)
         http_answer_code(call, bytes > DISCARD_BYTES ? 413 : 400, bytes > DISCARD_BYTES ? "too-big" : "bad-params");
         return 0;
     }
+    if (c->unwelcome) {
+        call->close_after = true;
+        http_answer_code(call, 503, "too-many-connections");
+        return 0;
+    }
     call->wants_body = bytes > 0;
     call->body_by_us = clock_now_us() + c->s->config.body_seconds * 1000000LL;
     call->body_too_large = bytes > c->s->config.max_body_bytes;
@@ -483,8 +488,12 @@ static int confirm_upgrade(struct conn *c, struct lws *wsi, const char *to)
 {
     int status = 400;
     const struct refusal *why = refusal_find("bad-params"); /* h2c */
-    if (to && strcmp(to, "websocket") == 0)
+    if (c->unwelcome) {
+        status = 503;
+        why = refusal_find("too-many-connections");
+    } else if (to && strcmp(to, "websocket") == 0) {
         why = ws_confirm(c, wsi, &status);
+    }
     if (!why)
         return 0;
     c->s->counts[COUNT_BAD_REQUESTS]++;

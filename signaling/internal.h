@@ -46,6 +46,7 @@ struct conn {
     struct source *source;
     char address[INET6_ADDRSTRLEN];
     bool tls, loopback, adopting, gone;
+    bool unwelcome;         /* its source has too many: it is told so and closed */
     struct http_call *call; /* the transaction in progress, or NULL */
     struct ws_peer *peer;   /* after the upgrade, or NULL */
 };

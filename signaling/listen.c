@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define ACCEPTS_A_TURN 32
+#define TOLD_A_SOURCE 8 /* connections beyond its limit that are told why; further ones are closed at once */
 #define PAUSE_US (200 * 1000)
 
 static void source_key(const struct sockaddr_storage *from, uint8_t key[16])
@@ -109,13 +110,15 @@ static void take_socket(struct listener *l, int fd, const struct sockaddr_storag
         return;
     }
     bool crowded = s->sockets > s->config.max_sockets, greedy = c->source->sockets > s->config.max_sockets_source;
-    if (crowded || greedy || (!l->tls && !c->loopback)) {
-        s->counts[greedy ? COUNT_REFUSED_SOURCE : COUNT_REFUSED_SOCKETS]++;
+    bool told = greedy && c->source->sockets <= s->config.max_sockets_source + TOLD_A_SOURCE;
+    bool refused = crowded || greedy || (!l->tls && !c->loopback);
+    s->counts[!refused ? COUNT_ACCEPTED : greedy ? COUNT_REFUSED_SOURCE : COUNT_REFUSED_SOCKETS]++;
+    if (refused && (crowded || !told || (!l->tls && !c->loopback))) {
         close(fd);
         conn_gone(c);
         return;
     }
-    s->counts[COUNT_ACCEPTED]++;
+    c->unwelcome = told;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     c->adopting = true;
     lws_adopt_desc_t adopt = {

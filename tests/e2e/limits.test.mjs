@@ -122,26 +122,35 @@ test('passwords of one address wait two at a time', async () => {
     assert.equal(await grown('giaoban_signaling_logins_refused_total', before), refused.length);
 });
 
-test('connections of one address beyond the limit are closed at once; when some go, new ones are taken', async () => {
+test('connections of one address beyond the limit: some are told why, the rest are closed at once', async () => {
     const before = await server.metrics();
     const from = (localAddress) => {
         const s = connect({ port: server.plainPort, host: '127.0.0.1', localAddress });
+        s.text = '';
+        s.on('data', (bytes) => (s.text += bytes));
         s.on('error', () => {});
         s.on('close', () => (s.over = true));
         return s;
     };
     const sockets = Array.from({ length: 60 }, () => from('127.0.0.7'));
     await until('the refusals', async () => (await grown('giaoban_signaling_sockets_refused_source_total', before)) === 20);
-    await until('forty to be left', () => sockets.filter((s) => !s.over).length === 40);
+    await until('forty, and those to be told', () => sockets.filter((s) => !s.over).length === 48);
+    for (const s of sockets) s.write('GET /api/v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+    await until('answers', () => sockets.filter((s) => s.text.includes('}')).length === 48);
+    const told = sockets.filter((s) => s.text.startsWith('HTTP/1.1 503'));
+    assert.equal(told.length, 8);
+    for (const s of told) assertRefusal(JSON.parse(s.text.slice(s.text.indexOf('{'))).error, 'too-many-connections');
+    await until('those that were told to be closed', () => told.every((s) => s.over));
+
     const other = from('127.0.0.9');
     await until('another address to be taken', async () => other.readyState === 'open' && (await grown('giaoban_signaling_sockets_accepted_total', before)) >= 41);
     for (const s of sockets) s.destroy();
     await until('connections to be taken again', async () => {
         const again = from('127.0.0.7');
-        await pause(100);
-        const taken = !again.over;
+        again.write('GET /api/v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+        await pause(200);
         again.destroy();
-        return taken;
+        return again.text.startsWith('HTTP/1.1 401');
     });
     assert.equal(other.over, undefined, 'another address is not concerned');
     other.destroy();
