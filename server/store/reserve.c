@@ -15,7 +15,7 @@ void reserve_open(struct reserve *r, const char *path, uint64_t want_bytes)
 {
     struct stat st;
     *r = (struct reserve){.fd = -1, .want_bytes = path ? want_bytes : 0};
-    if (!r->want_bytes)
+    if (!path || !want_bytes)
         return;
     r->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (r->fd < 0 || fstat(r->fd, &st) < 0)
