@@ -18,6 +18,7 @@ static const struct {
     [HOSTILE_REPLAY] = {"replay", 5000},
     [HOSTILE_SOURCES] = {"sources", 1000},
     [HOSTILE_REPORTS] = {"reports", 500},
+    [HOSTILE_FLOOD] = {"flood", 4000},
     [HOSTILE_STUN] = {"stun", 8000},
     [HOSTILE_DTLS] = {"dtls", 2000},
     [HOSTILE_WANDER] = {"wander", 200},
@@ -133,6 +134,7 @@ static void send_due(struct hostile *h, struct net_transport *t, const struct an
     case HOSTILE_REPLAY: hostile_send_replay(h, t, a, count); break;
     case HOSTILE_SOURCES: hostile_send_sources(h, t, a, count); break;
     case HOSTILE_REPORTS: hostile_send_reports(h, t, a, count, now_us); break;
+    case HOSTILE_FLOOD: hostile_send_flood(h, t, count); break;
     case HOSTILE_STUN: hostile_send_checks(h, t, a, count); break;
     case HOSTILE_DTLS: hostile_send_records(h, t, a, count); break;
     case HOSTILE_WANDER: hostile_wander(h, t, a, now_us); break;

@@ -9,6 +9,7 @@
  *   sources    thousands of SSRCs, and those of others, in the sections and layers of its own camera
  *   reports    authentic RTCP of absurd contents: BYE for others, REMB of 0 and 2^63, sender reports whose clocks step,
  *              reports that everything is lost and came back at once, NACK of everything, feedback of impossible times
+ *   flood      an authentic camera of 35 Mbit/s
  *   stun       connectivity checks: the right name with a wrong password, cut off, oversized, lying about lengths, unknown
  *              attributes, the wrong role, floods of good ones; also from many addresses
  *   dtls       in a live session and into its own handshakes: a second ClientHello, repeats, fragments out of order and of
@@ -47,6 +48,7 @@ enum hostile_kind {
     HOSTILE_REPLAY,
     HOSTILE_SOURCES,
     HOSTILE_REPORTS,
+    HOSTILE_FLOOD,
     HOSTILE_STUN,
     HOSTILE_DTLS,
     HOSTILE_WANDER,

@@ -113,6 +113,18 @@ void hostile_send_sources(struct hostile *h, struct net_transport *t, const stru
     }
 }
 
+void hostile_send_flood(struct hostile *h, struct net_transport *t, unsigned count)
+{
+    static const uint8_t body[1080];
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t packet[HOSTILE_MAX + sizeof body];
+        size_t header, len = camera_packet(packet, h->next_ssrc, h->seq[0]++, 'h', &header);
+        memcpy(packet + len, body, sizeof body);
+        len += sizeof body;
+        h->sent += net_send_rtp(t, NET_PICTURE, packet, header, packet + header, len - header, 0) == 0;
+    }
+}
+
 /* ---- reports ---- */
 
 static void write_head(struct writer *w, uint8_t count, uint8_t type, size_t words)

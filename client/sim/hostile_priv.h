@@ -11,6 +11,7 @@ void hostile_fill(struct hostile *h, uint8_t *bytes, size_t len);
 /* hostile_media.c: `count` packets. */
 void hostile_send_replay(struct hostile *h, struct net_transport *t, const struct answer *a, unsigned count);
 void hostile_send_sources(struct hostile *h, struct net_transport *t, const struct answer *a, unsigned count);
+void hostile_send_flood(struct hostile *h, struct net_transport *t, unsigned count);
 void hostile_send_reports(struct hostile *h, struct net_transport *t, const struct answer *a, unsigned count,
                           int64_t now_us);
 

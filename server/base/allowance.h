@@ -12,12 +12,18 @@ struct allowance {
     int64_t until_us; /* up to when what has been taken lasts */
 };
 
+/* An act that is worth `cost_us` of it, of which at most `most_us` are spent ahead. False: so much is not left. */
+static inline bool allowance_spend(struct allowance *a, int64_t cost_us, int64_t most_us, int64_t now_us)
+{
+    int64_t from_us = a->until_us > now_us ? a->until_us : now_us;
+    if (from_us + cost_us - now_us > most_us)
+        return false;
+    a->until_us = from_us + cost_us;
+    return true;
+}
+
 /* False: none is left. */
 static inline bool allowance_take(struct allowance *a, unsigned at_once, int64_t every_us, int64_t now_us)
 {
-    int64_t from_us = a->until_us > now_us ? a->until_us : now_us;
-    if (from_us + every_us - now_us > (int64_t)at_once * every_us)
-        return false;
-    a->until_us = from_us + every_us;
-    return true;
+    return allowance_spend(a, every_us, (int64_t)at_once * every_us, now_us);
 }

@@ -255,6 +255,9 @@ static void take_hello(struct media *m, const json_t *o)
                                                 .half_open_source = limit_of(l, "half_open_source"),
                                                 .handshake_s = limit_of(l, "handshake_seconds"),
                                                 .stun_source = limit_of(l, "stun_source")});
+    /* Its browser keeps to endpoint_bps for each picture; camera, screen, sound, repairs and probes make it more. */
+    uint64_t bps = 4 * (uint64_t)limit_of(l, "endpoint_bps");
+    m->sfu.peer_bps = bps < UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
 }
 
 static void dispatch(struct media *m, const char *name, const json_t *o, const int *fds, size_t n_fds, int64_t now_us)

@@ -227,10 +227,22 @@ static void note_transport_seq(struct peer *p, const struct rtp_packet *v, const
     transport_cc_arrived(p->feedback, seq, arrival_us);
 }
 
+/* What one publisher sends goes out to all who see it: it may not fill their lines. */
+static bool rate_allows(struct peer *p, size_t bytes, int64_t now_us)
+{
+    enum { AT_ONCE_US = 1000 * 1000 };
+    uint32_t bps = p->sfu->peer_bps;
+    return !bps || allowance_spend(&p->input, (int64_t)bytes * 8 * 1000000 / bps, AT_ONCE_US, now_us);
+}
+
 void peer_input_rtp(struct peer *p, struct packet *packet, int64_t now_us)
 {
     struct sfu_stats *stats = &p->sfu->stats;
     struct rtp_packet v;
+    if (!rate_allows(p, packet->len, now_us)) {
+        stats->drops[SFU_DROP_RATE]++;
+        return;
+    }
     if (rtp_parse(packet->bytes, packet->len, &v)) {
         stats->drops[SFU_DROP_MALFORMED]++;
         return;

@@ -84,7 +84,7 @@ struct peer {
     struct source *sources[SFU_KINDS];
     struct peer_stream streams[PEER_STREAMS_MAX];
     size_t n_streams;
-    struct allowance ssrc_changes;
+    struct allowance ssrc_changes, input;
     struct publisher_clock clock;
     struct transport_cc_receiver *feedback; /* made with the first numbered packet */
     uint32_t feedback_ssrc;                 /* media SSRC named in it */

@@ -20,6 +20,7 @@ const char *sfu_drop_str(enum sfu_drop d)
         [SFU_DROP_SEND] = "send",
         [SFU_DROP_REPAIRS] = "repairs",
         [SFU_DROP_REQUESTS] = "requests",
+        [SFU_DROP_RATE] = "rate",
         [SFU_DROP_SSRC_CHANGES] = "ssrc_changes",
     };
     return d < SFU_DROP_COUNT ? names[d] : "unknown";

@@ -55,6 +55,7 @@ enum sfu_drop {
     SFU_DROP_SEND,         /* the shell could not send */
     SFU_DROP_REPAIRS,      /* a subscriber that wants more packets again than it was sent */
     SFU_DROP_REQUESTS,     /* a subscriber that wants keyframes too often */
+    SFU_DROP_RATE,         /* a publisher that sends more than it may */
     SFU_DROP_SSRC_CHANGES, /* a publisher whose tracks change their SSRC too often */
     SFU_DROP_COUNT,
 };
@@ -97,6 +98,7 @@ struct sfu {
     struct sfu_stats stats;
     struct packet_pool *pool; /* where packets come from, the shell's; NULL: unknown */
     size_t pool_packets;      /* its size */
+    uint32_t peer_bps;        /* most that one publisher may send, a second of it at once; 0: anything */
     struct router *routers;   /* list */
     struct peer **ready;      /* peers with a filled pacer; room for every peer */
     size_t n_ready, cap_ready, n_peers;

@@ -2,7 +2,8 @@
  * Pure codec. Thread: any. Field names are the JSON's; `m` names the message.
  *
  * To the worker
- *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source"}}
+ *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source",
+ *    "endpoint_bps"}}
  *       first on every new link; a lower epoch is refused. Again with new limits after a reload of the configuration. A
  * limit that is missing is the default of net/net.h
  *   {"m":"again"}                                              control's queue was full and much is lost: say hello again

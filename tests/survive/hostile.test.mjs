@@ -23,6 +23,7 @@ const media = {
     replay: ['replay'],
     sources: ['ssrcs', 'ssrc_changes', 'unknown_ssrc'],
     reports: ['malformed', 'repairs'],
+    flood: ['rate'],
     stun: ['stun', 'stun_rate', 'check_flood'],
     dtls: ['dtls', 'handshake_queue'],
     wander: ['stun'],
@@ -157,7 +158,7 @@ for (const [kind, reasons] of Object.entries(media))
 
 test('a wicked one on the stage leaves it as it was', { skip: !chosen('stage') }, async () => {
     const speaker = call.numbers[CALL[0]];
-    for (const kind of full ? ['noise', 'sources', 'reports'] : ['reports']) {
+    for (const kind of full ? ['noise', 'sources', 'reports', 'flood'] : ['flood']) {
         const known = new Set((await world.conduct(call)).endpoints.map((e) => e.number));
         const sim = await server.rooms([await wickedLink()], '--hostile', kind, '--speak', '--source', '200', '--size', '320x192', '--fps', '10');
         await until('the hostile client to be in', () => sim.status()?.joined === 1, { timeout_ms: 30000 });

@@ -132,6 +132,29 @@ static void a_track_that_changes_its_ssrc_with_every_packet_is_counted(void **st
     assert_int_equal(world_received(w, 3, world_ssrc(3, STAGE_PICTURE), got, 4096), 20);
 }
 
+static void one_publisher_does_not_fill_the_lines_of_all(void **state)
+{
+    const struct arrived *got[WORLD_ARRIVED];
+    w->sfu.peer_bps = 200000;
+    struct camera *c = &w->cameras[0];
+    world_wish(w, 3)->stage = 1;
+    world_apply(w);
+    frame_on_all_layers(1, true);
+    world_clear(w, 3);
+    int64_t began_us = w->now_us;
+    for (unsigned i = 0; i < 3000; i++) {
+        world_frame(w, c, 0, 3, false, 0);
+        world_run(w, MS);
+    }
+    int64_t took_us = w->now_us - began_us;
+    size_t n = world_received(w, 3, world_ssrc(3, STAGE_PICTURE), got, WORLD_ARRIVED), bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += got[i]->len;
+    assert_true(w->sfu.stats.drops[SFU_DROP_RATE] > 1000);
+    assert_in_range(n, 100, 8000);
+    assert_true((int64_t)bytes * 8 <= (took_us / MS + 1000) * 200); /* what time has brought, and a second of it before */
+}
+
 static void a_layout_that_flickers_is_followed_at_a_measured_pace(void **state)
 {
     struct line *publisher = world_line(w, 2);
@@ -161,6 +184,7 @@ int main(void)
         TEST(a_storm_of_requests_costs_a_keyframe_in_two_seconds),
         TEST(a_request_that_is_repeated_until_the_keyframe_comes_is_one),
         TEST(a_track_that_changes_its_ssrc_with_every_packet_is_counted),
+        TEST(one_publisher_does_not_fill_the_lines_of_all),
         TEST(a_layout_that_flickers_is_followed_at_a_measured_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
