@@ -71,11 +71,30 @@ static struct briefing_endpoint *target(struct decision *d)
 
 /* ---- schedule, open, close, record ---- */
 
+/* Bytes of the UTF-8 sequence at `s` (RFC 3629), 0: there is none. */
+static size_t utf8_step(const uint8_t *s)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xed && s[1] >= 0xa0, beyond = s[0] == 0xf4 && s[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : n;
+}
+
+/* What is stored is JSON. Nothing is allocated for the look, so that a want of memory is not taken for a broken text. */
 static bool text_valid(const char *s, size_t cap)
 {
-    json_t *text = strnlen(s, cap) < cap ? json_string(s) : NULL; /* NULL when it is not UTF-8 */
-    json_decref(text);
-    return text != NULL;
+    if (strnlen(s, cap) == cap)
+        return false;
+    for (const uint8_t *at = (const uint8_t *)s; *at;) {
+        size_t n = utf8_step(at);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    return true;
 }
 
 static bool unit_valid(const struct briefing_unit *u)

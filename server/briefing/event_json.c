@@ -135,15 +135,30 @@ json_t *briefing_event_message(const struct briefing_event *e, uint64_t prev)
                      (json_int_t)prev, "at_ms", (json_int_t)e->at_ms, "data", data_of(e, false));
 }
 
+/* json_dumps() goes on when its buffer cannot grow and leaves a hole (Jansson 2.14, keys of objects); what is hashed and
+ * kept for ever is therefore measured first. */
+static char *dump(const json_t *o, size_t flags, size_t *ret_len)
+{
+    size_t len = json_dumpb(o, NULL, 0, flags);
+    char *bytes = len ? malloc(len + 1) : NULL;
+    if (!bytes)
+        return NULL;
+    if (json_dumpb(o, bytes, len, flags) != len) {
+        free(bytes);
+        return NULL;
+    }
+    bytes[len] = '\0';
+    *ret_len = len;
+    return bytes;
+}
+
 char *briefing_event_encode(const struct briefing_event *e, size_t *ret_len)
 {
     json_t *o = json_pack("{si sI sI sI ss so}", "v", BRIEFING_EVENT_VERSION, "seq", (json_int_t)e->seq, "at_ms",
                           (json_int_t)e->at_ms, "at_us", (json_int_t)e->at_us, "event", briefing_event_name(e->kind), "data",
                           data_of(e, true));
-    char *bytes = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *bytes = o ? dump(o, JSON_COMPACT | JSON_SORT_KEYS, ret_len) : NULL;
     json_decref(o);
-    if (bytes)
-        *ret_len = strlen(bytes);
     return bytes;
 }
 

@@ -9,6 +9,7 @@
 
 #include <libgen.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -275,6 +276,13 @@ static int configure(struct control *c, int argc, char **argv)
     return err;
 }
 
+/* glibc raises its own thresholds with what is freed, and keeps what a burst of joins took; fixed ones give it back. */
+static void bound_heap(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+}
+
 int main(int argc, char **argv)
 {
     static struct control control = {.checker_fd = -1};
@@ -290,6 +298,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "giaoband is started by giaoban; by itself it knows --check-config and --print-config\n");
         return 1;
     }
+    bound_heap();
     saved_argc = argc;
     saved_argv = argv;
     signal(SIGPIPE, SIG_IGN);
