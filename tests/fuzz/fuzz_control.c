@@ -1,7 +1,7 @@
 /* giaoband's side of the wish protocol: any messages from two workers over real links, their deaths and returns, beside
- * offers of endpoints and a log that takes what a returning worker's restrictions add. Nothing crashes; what a worker is
- * told is a wish that it can take and, folded, is the wish that giaoband means it to hold; the two folds of the briefing
- * stay equal.
+ * offers of endpoints (whose sockets are deaf) and a log that takes what a returning worker's restrictions add. Nothing
+ * crashes; what a worker is told is a wish that it can take and, folded, is the wish that giaoband means it to hold; the two
+ * folds of the briefing stay equal.
  *
  * Input: operations. '0' and '1', with a line of JSON: a message of that worker ("b00000" in it is the briefing's id). '!' n
  * i: endpoint n's offer of incarnation i. 'g' w: worker w dies and comes back. */
@@ -41,6 +41,47 @@ static uint64_t fresh_seq; /* of a briefing that nothing has happened to */
 static uint8_t byte(struct input *in)
 {
     return in->at < in->end ? *in->at++ : 0;
+}
+
+/* ---- a client's socket: linked with --wrap, what is said to it ends here ---- */
+
+static char socket_of_client;
+static struct visitor visitor;
+
+static struct ws_peer *client(void)
+{
+    return (struct ws_peer *)&socket_of_client;
+}
+
+void __wrap_signaling_reply(struct ws_peer *peer, int64_t request, json_t *result);
+void __wrap_signaling_refuse(struct ws_peer *peer, int64_t request, const struct refusal *why);
+void __wrap_signaling_send(struct ws_peer *peer, struct ws_text *t);
+void __wrap_signaling_close(struct ws_peer *peer, const char *reason);
+void *__wrap_ws_peer_user(const struct ws_peer *peer);
+
+void __wrap_signaling_reply(struct ws_peer *peer, int64_t request, json_t *result)
+{
+    require(peer == client() && result);
+    json_decref(result);
+}
+
+void __wrap_signaling_refuse(struct ws_peer *peer, int64_t request, const struct refusal *why)
+{
+    require(peer == client() && why);
+}
+
+void __wrap_signaling_send(struct ws_peer *peer, struct ws_text *t)
+{
+    require(peer == client() && t);
+}
+
+void __wrap_signaling_close(struct ws_peer *peer, const char *reason)
+{
+}
+
+void *__wrap_ws_peer_user(const struct ws_peer *peer)
+{
+    return &visitor;
 }
 
 /* ---- the server around it ---- */
@@ -137,7 +178,7 @@ static void link_up(unsigned w)
     require(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
     views[w].fd = pair[1];
     generations[w] = next_generation++;
-    worker_linked(&control, w, generations[w], pair[0]);
+    worker_linked(&control, w, generations[w], false, pair[0]);
 }
 
 static void die(unsigned w)
@@ -211,12 +252,13 @@ static void begin(void)
     }
     for (uint32_t n = 1; n < SEATS_MAX; n++) {
         json_decref(m->seats[n].slots);
-        m->seats[n] = (struct seat){.worker = WISH_UNPLACED};
+        m->seats[n] = (struct seat){.worker = WISH_UNPLACED, .peer = n <= SEATS ? client() : NULL};
         briefing_set_placement(m->settled, n, WISH_UNPLACED, 0);
         briefing_set_layout(m->settled, n, &(struct briefing_layout){0});
     }
     m->home = WISH_UNPLACED;
     control.hold_until_us = 0;
+    control.next_req = 1; /* so that inputs know their answers' numbers */
     for (unsigned w = 0; w < WORKERS; w++)
         link_up(w);
 }
@@ -241,12 +283,10 @@ static void offer(struct input *in)
     uint32_t number = byte(in) % SEATS + 1, incarnation = byte(in);
     struct meeting *m = meeting_find(&control, id);
     const struct briefing_endpoint *e = briefing_endpoint(m->settled, number);
-    bool quarantined = clock_now_us() < m->seats[number].quarantined_until_us;
-    if (!e || !e->connected || incarnation < m->seats[number].incarnation || quarantined ||
-        (!worker_lives(&control, 0) && !worker_lives(&control, 1)))
-        return; /* refused; there is nobody here to be told so */
+    if (!e || !e->connected)
+        return;
     json_t *params = json_pack("{s:i, s:s}", "incarnation", (int)incarnation, "sdp", "v=0");
-    offer_request(m, number, NULL, 1, params);
+    offer_request(m, number, client(), 1, params);
     json_decref(params);
 }
 
@@ -300,6 +340,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         operate(&in);
     for (unsigned w = 0; w < WORKERS; w++)
         die(w);
+    offer_forget_peer(&control, client());
+    offers_tick(&control, INT64_MAX);
     require(!control.offers_open);
     return 0;
 }

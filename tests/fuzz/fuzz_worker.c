@@ -83,8 +83,7 @@ static void start(void)
     media.sockets[0] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     media.n_sockets = 1;
     require(!bind(media.sockets[0], (struct sockaddr *)&a, sizeof a));
-    struct net_config config = {
-        .sockets = media.sockets, .n_sockets = 1, .packets = PACKETS, .handshake_steps = 8, .dscp = {-1, -1, -1, -1}};
+    struct net_config config = {.sockets = media.sockets, .n_sockets = 1, .packets = PACKETS, .dscp = {-1, -1, -1, -1}};
     require(!net_new(&config, &events, &media, &media.net));
     media.control = -1;
     media.queue_end = &media.queue;

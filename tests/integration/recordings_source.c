@@ -290,6 +290,20 @@ void child_kill(struct child *c)
     must(child_wait(c) == -SIGKILL, "was not killed");
 }
 
+bool worker_is_read(void *ctx)
+{
+    const struct worker *w = ctx;
+    uint64_t head, read;
+    if (pread(w->data_fd, &head, sizeof head, 32) != sizeof head || pread(w->tail_fd, &read, sizeof read, 0) != sizeof read)
+        abort();
+    return read == head;
+}
+
+bool worker_is_acknowledged(void *ctx)
+{
+    return feed_backlog(((struct worker *)ctx)->feed) == 0;
+}
+
 bool wait_until(bool (*condition)(void *ctx), void *ctx, unsigned seconds)
 {
     int64_t until_us = clock_now_us() + (int64_t)seconds * 1000000;

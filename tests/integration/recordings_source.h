@@ -54,6 +54,10 @@ void worker_meta(struct worker *w, const struct room *r);
 void worker_send(struct worker *w, struct room *r, unsigned n, bool picture, bool sound);
 void worker_end(struct worker *w, const struct room *r);
 
+/* For wait_until(), ctx the worker: the reader has taken everything, and it is on disk. */
+bool worker_is_read(void *ctx);
+bool worker_is_acknowledged(void *ctx);
+
 /* The recorder program as the supervisor runs it. */
 struct child {
     pid_t pid;

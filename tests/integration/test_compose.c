@@ -116,9 +116,9 @@ static int record(void **state)
     for (unsigned n = 0; n < FRAMES; n++) {
         send_all(&w, rooms, n);
         if (n == 210) { /* in the middle of B's turn, with frames on both sides of the last sync */
-            usleep(1200000);
+            assert_true(wait_until(worker_is_acknowledged, &w, 20));
         } else if (n == 230) {
-            usleep(100000);
+            assert_true(wait_until(worker_is_read, &w, 20));
             child_kill(&c);
             child_start(&c, dir);
             child_feed(&c, &w);

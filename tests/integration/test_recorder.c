@@ -307,6 +307,17 @@ static bool synced_is_there(void *ctx)
     return there;
 }
 
+static bool broken_feed_is_told(void *ctx)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/synced.json", dir);
+    json_t *o = json_load_file(path, 0, NULL);
+    const char *code = json_string_value(json_object_get(o, "code"));
+    bool told = code && strcmp(code, "feed-broken") == 0;
+    json_decref(o);
+    return told;
+}
+
 static void a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_told(void **state)
 {
     struct worker w;
@@ -320,7 +331,7 @@ static void a_vanished_supervisor_leaves_whole_files_and_a_writer_that_lies_is_t
     assert_true(wait_until(acknowledged, &w, 10));
     uint64_t beyond = 1ull << 40;
     assert_int_equal(pwrite(w.data_fd, &beyond, sizeof beyond, 32), sizeof beyond); /* the head, as in test_feed */
-    usleep(100000);
+    assert_true(wait_until(broken_feed_is_told, NULL, 10));
     close(c.link);
     c.link = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(child_wait(&c), 0);
