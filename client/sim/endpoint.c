@@ -419,6 +419,8 @@ void endpoint_socket_event(struct endpoint *e, const struct socket_event *event,
             e->resumes++;
         e->live = false;
         e->live_us = 0;
+        net_transport_free(e->next); /* its offer will not be answered */
+        e->next = NULL;
         if (!e->over)
             e->connect_at_us = now_us + (int64_t)(drand48() * BACK_MAX_US);
         return;
