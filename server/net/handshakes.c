@@ -1,6 +1,6 @@
-/* What handshakes may cost: so many steps a turn, those who wait take turns; so many begun and not finished, in all and for
- * a source. When there is no room the oldest of the source that has most begun makes room: one who finishes in time, as
- * everybody honest does, hardly ever is it. */
+/* What handshakes may cost: so many steps a turn, one while datagrams wait in the kernel; those who wait take turns; so many
+ * begun and not finished, in all and for a source. When there is no room the oldest of the source that has most begun makes
+ * room: one who finishes in time, as everybody honest does, hardly ever is it. */
 #include "net/net_priv.h"
 
 /* ---- waiting datagrams ---- */
@@ -48,7 +48,8 @@ void dtls_enqueue(struct net_transport *t, struct packet *p)
 
 void dtls_steps(struct net *n, int64_t now_us)
 {
-    for (unsigned done = 0; n->waiting && done < n->limits.handshake_steps; done++) {
+    unsigned steps = n->crowded ? 1 : n->limits.handshake_steps;
+    for (unsigned done = 0; n->waiting && done < steps; done++) {
         struct net_transport *t = n->waiting;
         list_remove(n, t);
         struct packet *p = take_datagram(t);

@@ -304,6 +304,7 @@ static void receive(struct net *n, struct net_socket *s)
     int got = recvmmsg(s->fd, n->rx_msgs, room, MSG_DONTWAIT, NULL);
     int64_t now_us = clock_now_us();
     unsigned kept = 0;
+    n->crowded |= got == NET_BATCH;
     for (int i = 0; i < got; i++) {
         struct packet *p = n->rx[i];
         p->len = (uint16_t)n->rx_msgs[i].msg_len;
@@ -348,6 +349,7 @@ int net_run_once(struct net *n, int64_t deadline_us)
     if (count < 0 && errno != EINTR)
         return ERR_IO;
     int64_t woken_us = clock_now_us();
+    n->crowded = false;
     for (int i = 0; i < count; i++) {
         struct net_source *source = events[i].data.ptr;
         if (!source->socket)

@@ -51,7 +51,7 @@ struct net_events {
 
 /* What strangers may cost us. 0: the default. A source is an IPv4 address or an IPv6 /64. */
 struct net_limits {
-    unsigned handshake_steps;  /* DTLS datagrams a turn; those that wait take turns by transport. 8 */
+    unsigned handshake_steps;  /* DTLS datagrams a turn, one while a whole batch was waiting; transports take turns. 8 */
     unsigned half_open;        /* handshakes begun and not finished; more, and the most crowded source's oldest fails. 512 */
     unsigned half_open_source; /* of one source; its next one gets no answer until one is finished. 256 */
     unsigned handshake_s;      /* seconds from the first valid check to the end of the handshake; then it fails. 15 */

@@ -177,6 +177,7 @@ struct net {
     uint16_t half_open_by[NET_SOURCES];
     int64_t stun_free_us[NET_SOURCES]; /* sources.c */
 
+    bool crowded; /* a socket gave a whole batch in this turn: sound and pictures may wait behind it */
     struct packet *rx[NET_BATCH];
     unsigned n_rx;
     struct mmsghdr *rx_msgs;

@@ -218,6 +218,9 @@ static void those_who_wait_take_turns(void **state)
     assert_int_equal(modest.at_server->t->n_datagrams, 0);
     dtls_steps(n, clock_now_us());
     assert_int_equal(greedy.at_server->t->n_datagrams, NET_DATAGRAMS - 3);
+    n->crowded = true; /* media may wait in the kernel: it comes first, handshakes don't stop */
+    dtls_steps(n, clock_now_us());
+    assert_int_equal(greedy.at_server->t->n_datagrams, NET_DATAGRAMS - 4);
     net_transport_free(greedy.at_server->t); /* what waits goes with it */
     assert_int_equal(n->dtls_count, 0);
     assert_null(n->waiting);
