@@ -126,13 +126,17 @@ static void assert_closed(const char *name, const char *place)
 static void begin_briefing(void)
 {
     char out[4096], links[96], server[64];
-    assert_int_equal(ctl(&world, out, sizeof out, "briefing create --title Quyền --record --units ubnd-tinh"), 0);
+    assert_int_equal(ctl(&world, out, sizeof out, "briefing create --title Quyền --record --units ubnd-tinh,h-quan-hoa"), 0);
     snprintf(briefing, sizeof briefing, "%.*s", (int)strcspn(out, "\n"), out);
-    assert_int_equal(ctl(&world, out, sizeof out, "link --briefing %s --unit ubnd-tinh --role chair", briefing), 0);
     snprintf(links, sizeof links, "%s/links", world.data);
     FILE *f = fopen(links, "we");
     assert_non_null(f);
-    fputs(out, f);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ctl(&world, out, sizeof out, "link --briefing %s --unit %s --role %s", briefing,
+                             i ? "h-quan-hoa" : "ubnd-tinh", i ? "delegate" : "chair"),
+                         0);
+        fputs(out, f);
+    }
     fclose(f);
     assert_int_equal(ctl(&world, out, sizeof out, "briefing open %s", briefing), 0);
     snprintf(server, sizeof server, "http://127.0.0.1:%d", world.plain_port);
@@ -188,6 +192,9 @@ static void record_and_look(void)
     snprintf(recordings, sizeof recordings, "%s/recordings/", world.data);
     world_start(&world);
     begin_briefing();
+    snprintf(command, sizeof command, BIN "/giaobanctl --data %s --server http://127.0.0.1:%d briefing grant %s 2 2>&1",
+             world.data, world.plain_port, briefing);
+    wait_for_shell(20, "the floor for the second room", command);
     assert_closed("giaoban-recorde", recordings);
     assert_closed("giaoban-media", NULL);
     assert_closed("giaoban-check", NULL);
