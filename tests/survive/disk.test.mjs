@@ -126,6 +126,21 @@ test('the disk fills up while recording: nobody hears it, staff is told, recordi
     assert.deepEqual(b.secretary.check.complaints, []);
 });
 
+test('a programme is not begun on a disk that it would fill, and is composed when there is room', async () => {
+    const { world, disk } = await begin(160);
+    const b = await world.briefing(UNITS, { record: true });
+    await until('ten seconds to be on disk', () => told(b, 'recorder')?.synced_s > 10);
+    disk.fillUpTo((SPARE_MB + 1.5) * MB); // ten seconds of it take 2.4 MB
+    await until('control to see it', async () => (await world.server.metrics()).giaoban_disk_free_bytes < (SPARE_MB + 1.6) * MB);
+    await world.ask(b, 'close');
+    await until('it to wait', () => world.server.log.includes('its programme waits until'));
+    const state = async () => (await api(world.server, 'GET', `archive/${b.id}`, { cookie: b.cookie })).json?.state;
+    assert.equal(await state(), 'queued');
+    assert.ok(readdirSync(join(world.server.data, 'recordings', b.id)).includes('manifest.json'), 'what is recorded is whole');
+    disk.makeRoom();
+    await until('the programme', async () => (await state()) === 'ready', { timeout_ms: 60000 });
+});
+
 test('longer than the feeds can keep: the ledger says disk-full to the packet, and decoding agrees', async () => {
     const { world, disk } = await begin(160, { 'recording.feed_bytes': MB });
     const b = await world.briefing(UNITS, { record: true });
