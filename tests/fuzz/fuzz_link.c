@@ -40,6 +40,8 @@ static void begin(void)
 {
     static const enum child_kind kinds[SENDERS] = {CHILD_CONTROL, CHILD_WORKER, CHILD_RECORDER};
     memset(&supervisor, 0, sizeof supervisor);
+    memset(supervisor.children.program, 0xff, sizeof supervisor.children.program); /* −1: none is open */
+    supervisor.children.programs = "/nowhere";
     for (int i = 0; i < SENDERS; i++) {
         int pair[2];
         require(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
@@ -57,6 +59,10 @@ static void finish(void)
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         if (supervisor.children.all[i].used)
             children_remove(&supervisor.children.all[i]);
+    for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
+        for (unsigned set = 0; set < 2; set++)
+            if (supervisor.children.program[kind][set] >= 0)
+                close(supervisor.children.program[kind][set]);
     for (int i = 0; i < SENDERS; i++)
         if (far_ends[i] >= 0)
             close(far_ends[i]);
