@@ -205,7 +205,7 @@ static void write_impossible_times(struct hostile *h, struct writer *w, const st
 size_t hostile_report(struct hostile *h, const struct answer *a, uint8_t packet[HOSTILE_RAW_MAX], int64_t now_us)
 {
     struct writer w = writer_make(packet, 1100);
-    switch (hostile_draw(h, 8)) {
+    switch (hostile_draw(h, 16)) { /* mostly NACK */
     case 0: write_bye_for_others(h, &w, a); break;
     case 1: write_remb(h, &w, a); break;
     case 2: write_clock_step(h, &w, now_us); break;

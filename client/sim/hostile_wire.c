@@ -338,9 +338,9 @@ void hostile_send_checks(struct hostile *h, struct net_transport *t, const struc
     struct hostile_check c = check_of(t, a, name, sizeof name);
     for (unsigned i = 0; i < count; i++) {
         struct hostile_raw r;
-        c.may_be_good = i % 2; /* every second one from the right address, every fourth from one and the same stranger */
+        c.may_be_good = i % 4 == 3; /* from the right address; half of them from one and the same stranger */
         hostile_check(h, &c, &r);
-        int from = c.may_be_good ? net_transport_fd(t) : one_of_strangers(h, a, i % 4 ? HOSTILE_STRANGERS : 1);
+        int from = c.may_be_good ? net_transport_fd(t) : one_of_strangers(h, a, i % 4 == 2 ? HOSTILE_STRANGERS : 1);
         hostile_raw_send(h, from, a, r.bytes, r.len);
     }
     count_answers(h);

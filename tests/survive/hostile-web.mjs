@@ -235,7 +235,7 @@ export async function slow(who) {
     };
     const request = frame(1, Buffer.from(JSON.stringify({ id: 2, method: 'media', params: { microphone: false, camera: false, screen: false } })));
     for (let i = 0; i < 20; i++) {
-        open(Buffer.concat([Buffer.from(upgrade(server, cookie)), frame(1, Buffer.from(JSON.stringify({ id: 1, method: 'hello', params: { briefing: who.briefing, kind: 'desk', resume: null } })))]), { drip: request });
+        if (i % 5 === 0) open(Buffer.concat([Buffer.from(upgrade(server, cookie)), frame(1, Buffer.from(JSON.stringify({ id: 1, method: 'hello', params: { briefing: who.briefing, kind: 'desk', resume: null } })))]), { drip: request });
         open(`POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nOrigin: ${server.plain}\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{`, { drip: Buffer.from(' ') });
         open(`GET ${asset[i % asset.length]} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(20));
         open('GET /api/v1/units HTTP/1.1\r\nHost: localh', { drip: Buffer.from('o') });

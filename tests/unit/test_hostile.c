@@ -103,7 +103,7 @@ static void reports_are_readable_and_absurd(void **state)
     for (unsigned i = 0; i < OFFER_SECTIONS; i++)
         a.ssrc[i] = 100 + i;
     hostile_init(&h, HOSTILE_REPORTS, 0, 7);
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < 2000; i++) {
         static uint8_t bytes[HOSTILE_RAW_MAX];
         struct rtcp_block b;
         uint16_t seqs[4000];
