@@ -335,6 +335,35 @@ static void no_wish_leaves_before_all_workers_have_said_what_is_on_them(void **s
     person_free(&room);
 }
 
+/* Everything was killed, or this worker died while control was away: its endpoints' media end with it, and nobody but
+ * control can know. */
+static void after_a_restart_whom_no_worker_has_is_asked_to_join_again_and_nobody_else(void **state)
+{
+    struct person chair, room;
+    person_join(&chair, &acted, "ubnd-tinh", "chair");
+    person_join(&room, &acted, "h-quan-hoa", "delegate");
+    place(&chair, 0);
+    place(&room, 1);
+    acted_kill(&acted);
+    int64_t started_us = clock_now_us();
+    acted_start(&acted, NULL);
+    person_gone(&chair);
+    person_resume(&chair, &acted);
+    person_gone(&room);
+    person_resume(&room, &acted);
+    acted_hello(&acted, 0, on_worker(&chair), NULL);
+    bool early = person_has_heard(&room, "notice", "rejoin");
+    if (clock_now_us() - started_us < 900000) /* a worker has a second to say what is on it */
+        assert_false(early);
+    acted_hello(&acted, 1, NULL, NULL);
+    json_t *rejoin = person_hears(&room, "notice", "rejoin");
+    assert_non_null(rejoin);
+    json_decref(rejoin);
+    assert_false(person_has_heard(&chair, "notice", "rejoin"));
+    person_free(&chair);
+    person_free(&room);
+}
+
 /* ---- absence ---- */
 
 static int64_t hears_left_us(struct person *p, uint32_t number)
@@ -458,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_gets_full_wishes_once_it_does, begin_with_small_limits,
                                         end),
         TEST(no_wish_leaves_before_all_workers_have_said_what_is_on_them),
+        TEST(after_a_restart_whom_no_worker_has_is_asked_to_join_again_and_nobody_else),
         TEST(fifteen_seconds_without_a_socket_are_an_absence_and_a_restart_of_control_is_none),
         cmocka_unit_test_setup_teardown(an_endpoint_on_whose_offers_three_workers_die_is_kept_out_for_a_while,
                                         begin_with_small_limits, end),
