@@ -181,6 +181,8 @@ int recorder_turn(struct recorder *r, int64_t now_us, bool *ret_more)
     look_for_room(r, now_us);
     int err = recorder_read(r, now_us, ret_more);
     if (!err)
+        err = recorder_end_succeeded(r, now_us, false);
+    if (!err)
         err = drain_streams(r, now_us, false, &r->held);
     if (err)
         return err;

@@ -68,5 +68,7 @@ int recorder_take_up(struct recorder *r);
 /* breaks.c. The first packet of `s`, of session time `session_us`, has come: streams of the same track and layer before it
  * have ended, or they broke off, which goes into the ledger. */
 int recorder_end_former(struct recorder *r, const struct stream *s, int64_t session_us, uint64_t position, int64_t now_us);
+/* Streams whose successor came in another feed: they have ended there by now, or they broke off. `now`: without waiting. */
+int recorder_end_succeeded(struct recorder *r, int64_t now_us, bool now);
 /* Streams taken up from the index whose feed is gone for good and that were never heard of again. */
 int recorder_end_lost(struct recorder *r, int64_t now_us);

@@ -279,23 +279,24 @@ int stream_retire(struct stream *s, struct stream_place *place)
 
 json_t *stream_to_json(const struct stream *s)
 {
-    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track",
+    return json_pack("{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:i}", "track",
                      (json_int_t)s->key.track, "layer", (int)s->key.layer, "incarnation", (json_int_t)s->key.incarnation,
                      "next_seq", (json_int_t)assembler_next_seq(s->assembler), "next_segment", (int)s->next_segment,
                      "decodable", s->decodable, "ended", s->ended, "dark_packets", (json_int_t)s->dark_packets,
                      "dark_from_seq", (json_int_t)s->dark_from_seq, "dark_from_us", (json_int_t)s->dark_from_us, "last_us",
-                     (json_int_t)s->last_us, "endpoint", s->meta.endpoint, "number", (json_int_t)s->meta.number, "kind",
-                     s->meta.kind, "codec", codec_name(s->meta.codec), "channels", (int)s->meta.channels);
+                     (json_int_t)s->last_us, "succeeded_us", (json_int_t)s->succeeded_us, "endpoint", s->meta.endpoint,
+                     "number", (json_int_t)s->meta.number, "kind", s->meta.kind, "codec", codec_name(s->meta.codec),
+                     "channels", (int)s->meta.channels);
 }
 
 int stream_from_json(const json_t *o, uint64_t birth, struct stream **ret)
 {
-    json_int_t track, incarnation, next_seq, dark_packets, dark_from_seq, dark_from_us, last_us = 0;
+    json_int_t track, incarnation, next_seq, dark_packets, dark_from_seq, dark_from_us, last_us = 0, succeeded_us = 0;
     int layer, next_segment, decodable, ended;
-    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s?I}", "track", &track, "layer", &layer,
-                    "incarnation", &incarnation, "next_seq", &next_seq, "next_segment", &next_segment, "decodable",
+    if (json_unpack((json_t *)o, "{s:I, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:I, s:I, s?I, s?I}", "track", &track, "layer",
+                    &layer, "incarnation", &incarnation, "next_seq", &next_seq, "next_segment", &next_segment, "decodable",
                     &decodable, "ended", &ended, "dark_packets", &dark_packets, "dark_from_seq", &dark_from_seq,
-                    "dark_from_us", &dark_from_us, "last_us", &last_us) < 0 ||
+                    "dark_from_us", &dark_from_us, "last_us", &last_us, "succeeded_us", &succeeded_us) < 0 ||
         layer < 0 || layer >= STREAM_LAYERS)
         return ERR_MALFORMED;
     struct stream_key key = {
@@ -317,6 +318,7 @@ int stream_from_json(const json_t *o, uint64_t birth, struct stream **ret)
     s->dark_from_seq = (uint64_t)dark_from_seq;
     s->dark_from_us = dark_from_us;
     s->last_us = last_us;
+    s->succeeded_us = succeeded_us;
     *ret = s;
     return 0;
 }

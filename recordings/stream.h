@@ -57,7 +57,9 @@ struct stream {
     uint64_t end_position; /* of that record's end */
     uint64_t gap_serial;   /* the feed's, as of our last packet */
     int64_t last_us;       /* session time of the last frame or hole, 0: none yet */
-    int64_t active_us;     /* when the last packet came */
+    int64_t succeeded_us;  /* session time of its successor's first packet, while its own end may still come; 0: none */
+    int64_t succeeded_at_us;
+    int64_t active_us; /* when the last packet came */
 };
 
 /* `first_seq` 0: a stream that begins now. ERR_NOMEM. */

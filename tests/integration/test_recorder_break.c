@@ -175,6 +175,38 @@ static void an_end_that_was_announced_is_no_interruption(void **state)
     worker_close(&w);
 }
 
+/* Two workers have a feed each, and which is read first is chance: the end in the former may come behind what follows it. */
+static void a_move_to_another_worker_is_no_interruption_and_a_worker_that_died_is_one(void **state)
+{
+    int64_t base_us = clock_now_us(), from_us, to_us;
+    struct worker former, next;
+    struct child c;
+    worker_open(&former, RING, base_us);
+    worker_open(&next, RING, base_us + AWAY_US);
+    child_start(&c, dir);
+    child_feed(&c, &former);
+    child_feed(&c, &next);
+    for (int i = 0; i < 2; i++)
+        send_all(&former, &rooms[i]);
+    assert_true(wait_until(acknowledged, &former, 10));
+    for (int i = 0; i < 2; i++) {
+        rooms[i].incarnation = 2;
+        send_all(&next, &rooms[i]);
+        worker_end(&next, &rooms[i]);
+    }
+    rooms[0].incarnation = 1; /* it says goodbye, the other's worker is dead */
+    worker_end(&former, &rooms[0]);
+    assert_true(wait_until(acknowledged, &next, 10));
+    child_tell(&c, LINK_RECORD_STOP);
+    assert_int_equal(child_wait(&c), 0);
+    assert_int_equal(interruption(rooms[0].number * 4 + 1, &from_us, &to_us), 0);
+    assert_int_equal(interruption(rooms[1].number * 4 + 1, &from_us, &to_us), 1);
+    assert_int_equal(from_us, base_us + (2 * FRAMES - 1) * SOUND_STEP_US);
+    assert_int_equal(to_us, base_us + AWAY_US);
+    worker_close(&former);
+    worker_close(&next);
+}
+
 static void a_second_recorder_waits_until_the_first_has_finished(void **state)
 {
     struct worker w;
@@ -209,6 +241,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_died_with_the_server_is_in_the_ledger_to_the_packet, fresh, drop),
         cmocka_unit_test_setup_teardown(a_room_that_never_comes_back_was_interrupted_until_it_could_have, fresh, drop),
         cmocka_unit_test_setup_teardown(an_end_that_was_announced_is_no_interruption, fresh, drop),
+        cmocka_unit_test_setup_teardown(a_move_to_another_worker_is_no_interruption_and_a_worker_that_died_is_one, fresh,
+                                        drop),
         cmocka_unit_test_setup_teardown(a_second_recorder_waits_until_the_first_has_finished, fresh, drop),
     };
     char why[200];
