@@ -99,13 +99,17 @@ static const char *config_path(void)
 static int enter_box(const struct config *c)
 {
     const char *files[] = {c->units, c->certificate, c->key, c->ca, config_path()};
-    enum { FILES = sizeof files / sizeof *files };
+    enum { FILES = sizeof files / sizeof *files, FIXED = 8 };
     char parents[FILES][PATH_MAX];
-    struct box_place places[FILES + 7] = {{c->data_dir, true}, {c->web_dir, false}, {"/usr", false},        {"/lib", false},
-                                          {"/etc", false},     {"/dev/null", true}, {"/dev/urandom", false}};
+    struct box_place places[FILES + FIXED] = {
+        {c->data_dir, true},     {c->web_dir, false},
+        {"/usr", false},         {"/lib", false},
+        {"/etc", false},         {"/dev/null", true},
+        {"/dev/urandom", false}, {"/proc/sys/kernel/random/boot_id", false}, /* whether the store's clock is of this boot */
+    };
     for (size_t i = 0; i < FILES; i++) {
         snprintf(parents[i], sizeof parents[i], "%s", files[i]);
-        places[7 + i].path = dirname(parents[i]);
+        places[FIXED + i].path = dirname(parents[i]);
     }
     setenv("SQLITE_TMPDIR", c->data_dir, 1);
     box_close_inherited(LINK_FD);
