@@ -196,6 +196,22 @@ test('rates: floods of strangers that the call survives', { skip: !full && !(pro
     }
 });
 
+/** Each for as long as the others: how ten minutes of every one fit into ten minutes. */
+test('all of them together: the call goes on', { skip: !full && !(process.env.HOSTILE_KIND ?? '').includes('together') }, async () => {
+    const links = await Promise.all(Object.keys(media).map(wickedLink));
+    const counters = [...Object.values(media).flat().map((r) => `giaoban_media_drop_${r}_total`), ...Object.values(control).flat()];
+    await beside('all together', [...new Set(counters)], async () => {
+        const sims = [];
+        for (const [i, kind] of Object.keys(media).entries()) sims.push(await server.rooms([links[i]], '--hostile', kind, '--tiles', '--source', String(200 + i), '--size', '320x192', '--fps', '10'));
+        for (const sim of sims) await until('a hostile client to be in', () => sim.status()?.joined === 1, { timeout_ms: 60000 });
+        warm = residentKb(); // what that many endpoints need
+        await Promise.all(Object.keys(control).map((kind) => harass(kind, seconds)));
+        for (const sim of sims) sim.child.kill('SIGTERM');
+        await Promise.all(sims.map((sim) => sim.ended));
+        return { hostile_packets: sims.reduce((n, sim) => n + sim.status().hostile_packets, 0) };
+    });
+});
+
 test('memory is as it was', { skip: !!process.env.HOSTILE_KIND }, async () => {
     const now = residentKb();
     const grown = Object.fromEntries(Object.keys(now).map((name) => [`${name}_percent`, round(Math.max(0, (100 * (now[name] - warm[name])) / warm[name]))]));
