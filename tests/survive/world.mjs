@@ -7,7 +7,7 @@ import { Server, idleMeter, pause, root, until } from '../e2e/server.mjs';
 import { Peer, api, session } from '../e2e/wire.mjs';
 
 export const full = process.env.FULL === 'yes';
-export const MOMENTS = full ? 20 : 3;
+export const MOMENTS = full ? 20 : 2;
 /** In a quiet window sound arrives every 20 ms; that is no gap. */
 const STEP_MS = 20;
 /** A heartbeat may fail to come for a second, and is looked for ten times a second; then it is a kill. */
