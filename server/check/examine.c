@@ -198,6 +198,18 @@ bool examine_step(struct examine *x)
 
 /* ---- verdict ---- */
 
+static bool stands_still(const struct examine *x)
+{
+    const struct track *t = &x->tracks[EXAMINE_PICTURE];
+    const struct look_result *s = look_result(x->look);
+    uint64_t pictures = (uint64_t)s->frames + s->broken + x->incomplete;
+    if (x->closed_us - t->last_us >= EXAMINE_STALL_US)
+        return true;
+    if (pictures * 1000000 < (uint64_t)(x->closed_us - t->first_us) * EXAMINE_PICTURES_PER_S)
+        return true;
+    return s->compared && s->moved_permyriad < EXAMINE_MOVED_PERMYRIAD;
+}
+
 static enum picture_verdict judge_picture(const struct examine *x)
 {
     const struct track *t = &x->tracks[EXAMINE_PICTURE];
@@ -210,9 +222,7 @@ static enum picture_verdict judge_picture(const struct examine *x)
         return PICTURE_BROKEN;
     if (s->bright_permille < EXAMINE_BRIGHT_PERMILLE)
         return PICTURE_BLACK;
-    if (x->closed_us - t->last_us >= EXAMINE_STALL_US || (s->compared && s->moved_permyriad < EXAMINE_MOVED_PERMYRIAD))
-        return PICTURE_FROZEN;
-    return PICTURE_GOOD;
+    return stands_still(x) ? PICTURE_FROZEN : PICTURE_GOOD;
 }
 
 static enum sound_verdict judge_sound(const struct track *t, const struct listen_result *h)

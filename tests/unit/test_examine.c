@@ -196,6 +196,20 @@ static void a_picture_that_stops_is_frozen(void **state)
     assert_int_equal(p.seen.frames, 30);
 }
 
+/* Each viewer that sees nothing move asks for a keyframe, and that is all that comes. */
+static void a_picture_that_comes_only_when_asked_is_frozen(void **state)
+{
+    struct room *r = room_new(150);
+    for (unsigned asked = 0; asked < 3; asked++) {
+        vpx_codec_control(&r->camera, VP8E_SET_FRAME_FLAGS, VPX_EFLAG_FORCE_KF);
+        film(r, paint_room, 1, (struct loss){0});
+        r->frame += FPS - 1;
+    }
+    struct picture_report p = finish(r).picture;
+    assert_int_equal(p.verdict, PICTURE_FROZEN);
+    assert_int_equal(p.seen.compared, 0);
+}
+
 static void a_covered_camera_is_black(void **state)
 {
     struct room *r = room_new(150);
@@ -410,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_moving_picture_is_good),
         cmocka_unit_test(a_blink_is_enough_and_no_more_is_frozen_at_any_rate),
         cmocka_unit_test(a_picture_that_stops_is_frozen),
+        cmocka_unit_test(a_picture_that_comes_only_when_asked_is_frozen),
         cmocka_unit_test(a_covered_camera_is_black),
         cmocka_unit_test(lost_packets_are_counted_and_the_rest_is_seen),
         cmocka_unit_test(without_a_whole_keyframe_nothing_is_seen),
