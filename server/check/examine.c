@@ -202,10 +202,11 @@ static bool stands_still(const struct examine *x)
 {
     const struct track *t = &x->tracks[EXAMINE_PICTURE];
     const struct look_result *s = look_result(x->look);
-    uint64_t pictures = (uint64_t)s->frames + s->broken + x->incomplete;
+    uint64_t pictures = (uint64_t)s->frames - s->keyframes + s->broken + x->incomplete;
     if (x->closed_us - t->last_us >= EXAMINE_STALL_US)
         return true;
-    if (pictures * 1000000 < (uint64_t)(x->closed_us - t->first_us) * EXAMINE_PICTURES_PER_S)
+    int64_t watched_us = x->closed_us - t->first_us;
+    if (watched_us >= EXAMINE_STALL_US && pictures * 1000000 < (uint64_t)watched_us * EXAMINE_PICTURES_PER_S)
         return true;
     return s->compared && s->moved_permyriad < EXAMINE_MOVED_PERMYRIAD;
 }

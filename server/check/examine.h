@@ -20,8 +20,9 @@ enum {
     EXAMINE_PACKETS_MAX = 4096, /* of each track */
     EXAMINE_PICTURE_BYTES = 4 * 1024 * 1024,
     EXAMINE_SOUND_BYTES = 512 * 1024,
-    EXAMINE_STALL_US = 1500000,  /* no picture for so long at the end: frozen */
-    EXAMINE_PICTURES_PER_S = 2,  /* fewer: frozen. A camera that hangs still answers each viewer's request for a keyframe */
+    EXAMINE_STALL_US = 1500000, /* no picture for so long at the end: frozen */
+    EXAMINE_PICTURES_PER_S =
+        2, /* besides keyframes; fewer: frozen. Viewers' requests get keyframes of a camera that hangs */
     EXAMINE_MOVED_PERMYRIAD = 4, /* fewer pixels changed: frozen */
     EXAMINE_BRIGHT_PERMILLE = 5, /* fewer pixels are brighter than black: black */
     EXAMINE_SILENT_DB = -60,

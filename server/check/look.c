@@ -98,11 +98,12 @@ static void compare(struct look *l, const vpx_image_t *image)
         l->result.moved_permyriad = permyriad;
 }
 
-static void take_picture(struct look *l, const vpx_image_t *image, uint32_t ts)
+static void take_picture(struct look *l, const vpx_image_t *image, bool key, uint32_t ts)
 {
     if (!image->d_w || !image->d_h)
         return;
     l->result.frames++;
+    l->result.keyframes += key;
     if (l->result.width != image->d_w || l->result.height != image->d_h)
         forget_reference(l); /* only a keyframe changes the size, and that forgets it too */
     l->result.width = (uint16_t)image->d_w;
@@ -135,7 +136,7 @@ void look_frame(struct look *l, const uint8_t *frame, size_t len, uint32_t ts)
     vpx_codec_iter_t iter = NULL;
     const vpx_image_t *image = vpx_codec_get_frame(&l->decoder, &iter);
     if (image)
-        take_picture(l, image, ts);
+        take_picture(l, image, key, ts);
 }
 
 const struct look_result *look_result(const struct look *l)

@@ -26,6 +26,7 @@ enum {
 struct look_result {
     uint16_t width, height;   /* of the newest picture, 0: none was decoded */
     uint32_t frames;          /* decoded */
+    uint32_t keyframes;       /* of these */
     uint32_t broken;          /* refused by the decoder */
     uint32_t compared;        /* pictures held against a reference */
     uint16_t moved_permyriad; /* of 10,000 pixels, the most of all comparisons */
