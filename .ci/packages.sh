@@ -9,7 +9,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config
 if [ "$(dpkg --print-architecture)" = amd64 ]; then BUILD_PACKAGES+=(libipsec-mb-dev); fi
 # Packages that only tests need.
 TEST_PACKAGES=(libcmocka-dev clang clang-tidy clang-format cppcheck libclang-rt-14-dev llvm-14 chromium firefox-esr gstreamer1.0-tools
-    sqlite3 iproute2 util-linux pulseaudio curl procps python3)
+    sqlite3 iproute2 util-linux pulseaudio curl procps python3 janus coturn)
 
 missing_packages() {
     local p

@@ -149,7 +149,7 @@ static int encode_sound(const struct clip_spec *spec, struct head *head, struct 
     OpusEncoder *opus = opus_encoder_create(SOUND_RATE, 1, OPUS_APPLICATION_AUDIO, &err);
     if (!opus)
         return ERR_NOMEM;
-    opus_encoder_ctl(opus, OPUS_SET_BITRATE(40000));
+    opus_encoder_ctl(opus, OPUS_SET_BITRATE(32000));
     opus_encoder_ctl(opus, OPUS_SET_COMPLEXITY(5));
     err = 0;
     for (unsigned i = 0; !err && i < 2 * CLIP_SOUND_FRAMES; i++) {

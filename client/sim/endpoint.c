@@ -33,7 +33,7 @@ struct endpoint {
     bool resuming;   /* its hello asked for the seat it had */
     int64_t connect_at_us, offer_at_us;
     bool microphone, has_floor;
-    unsigned stage, rejoins, resumes;
+    unsigned stage, paused, rejoins, resumes;
     int64_t live_us, connected_us; /* since when `live`, since when the transport in use is connected; 0: not yet */
     /* media */
     uint32_t incarnation;
@@ -226,7 +226,7 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
         log_error("endpoint", "endpoint=%u the answer makes no sense", e->index);
         return;
     }
-    struct net_transport_config config = {.role = NET_CLIENT, .user = e, .remote = a.remote};
+    struct net_transport_config config = {.role = NET_CLIENT, .user = e, .remote = a.remote, .tcp = e->options->tcp};
     snprintf(config.remote_ufrag, sizeof config.remote_ufrag, "%s", a.ufrag);
     snprintf(config.remote_pwd, sizeof config.remote_pwd, "%s", a.pwd);
     snprintf(config.remote_fingerprint, sizeof config.remote_fingerprint, "%s", a.fingerprint);
@@ -322,9 +322,12 @@ static void take_notice(struct endpoint *e, const json_t *m, int64_t now_us)
     else if (!strcmp(name, "slots")) {
         size_t i;
         json_t *slot, *slots = json_object_get(json_object_get(m, "data"), "slots");
-        json_array_foreach(slots, i, slot)
+        e->paused = 0;
+        json_array_foreach(slots, i, slot) {
+            e->paused += json_is_true(json_object_get(slot, "paused"));
             if (atoi(json_string_value(json_object_get(slot, "mid"))) == OFFER_STAGE)
                 e->stage = number_of(slot);
+        }
     }
 }
 
@@ -482,6 +485,7 @@ void endpoint_status(const struct endpoint *e, struct endpoint_status *ret)
                                  .microphone = e->microphone,
                                  .has_floor = e->has_floor,
                                  .stage = e->stage,
+                                 .paused = e->paused,
                                  .rejoins = e->rejoins,
                                  .resumes = e->resumes,
                                  .hostile = e->hostile.sent,

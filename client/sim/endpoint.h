@@ -20,6 +20,7 @@ struct endpoint_options {
     struct sockets *sockets;
     const char *cache_dir;
     int family; /* AF_INET or AF_INET6: which candidate is taken */
+    bool tcp;   /* by a connection to its port */
     int width, height, fps;
     bool video;        /* a camera */
     bool speaks;       /* microphone on from the start */
@@ -38,7 +39,8 @@ struct endpoint_options {
 struct endpoint_status {
     bool joined; /* websocket live and transport connected */
     bool microphone, has_floor;
-    unsigned stage; /* number of the endpoint in the stage slot, 0: nobody */
+    unsigned stage;  /* number of the endpoint in the stage slot, 0: nobody */
+    unsigned paused; /* slots that its line does not hold */
     unsigned rejoins, resumes;
     uint64_t hostile, hostile_back_bytes; /* packets sent; what came back to strangers */
     struct sender_counts sent;

@@ -78,6 +78,7 @@ static const char usage[] =
     "  --hostile KIND    after joining properly: noise, keyframes, forged, replay, sources, reports, stun, dtls,\n"
     "                    wander, strangers (hostile.h);  --hostile-rate N: packets a second\n"
     "  --ipv6            take the IPv6 candidate\n"
+    "  --tcp             media by TCP to the same port\n"
     "  --windows         lines `begin` and `end` on standard input: what was heard in between\n"
     "  --bench           the first endpoint publishes, the others view; latency in the summary\n"
     "  --latency         from each endpoint to all others here, and the longest gap of the stage's sound, in\n"
@@ -105,6 +106,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         HOSTILE_RATE,
         TILES,
         IPV6,
+        TCP,
         WINDOWS,
         BENCH,
         LATENCY,
@@ -114,18 +116,31 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
         CACHE
     };
     static const struct option options[] = {
-        {"server", 1, 0, SERVER},   {"links", 1, 0, LINKS},
-        {"ca", 1, 0, CA},           {"insecure", 0, 0, INSECURE},
-        {"size", 1, 0, SIZE},       {"fps", 1, 0, FPS},
-        {"source", 1, 0, SOURCE},   {"no-video", 0, 0, NO_VIDEO},
-        {"speak", 0, 0, SPEAK},     {"no-keyframes", 0, 0, NO_KEYFRAMES},
-        {"frozen", 0, 0, FROZEN},   {"ignore-mute", 0, 0, IGNORE_MUTE},
-        {"hostile", 1, 0, HOSTILE}, {"hostile-rate", 1, 0, HOSTILE_RATE},
-        {"tiles", 0, 0, TILES},     {"ipv6", 0, 0, IPV6},
-        {"windows", 0, 0, WINDOWS}, {"bench", 0, 0, BENCH},
-        {"latency", 0, 0, LATENCY}, {"at-once", 0, 0, AT_ONCE},
-        {"view", 0, 0, VIEW},       {"duration", 1, 0, DURATION},
-        {"cache", 1, 0, CACHE},     {0},
+        {"server", 1, 0, SERVER},
+        {"links", 1, 0, LINKS},
+        {"ca", 1, 0, CA},
+        {"insecure", 0, 0, INSECURE},
+        {"size", 1, 0, SIZE},
+        {"fps", 1, 0, FPS},
+        {"source", 1, 0, SOURCE},
+        {"no-video", 0, 0, NO_VIDEO},
+        {"speak", 0, 0, SPEAK},
+        {"no-keyframes", 0, 0, NO_KEYFRAMES},
+        {"frozen", 0, 0, FROZEN},
+        {"ignore-mute", 0, 0, IGNORE_MUTE},
+        {"hostile", 1, 0, HOSTILE},
+        {"hostile-rate", 1, 0, HOSTILE_RATE},
+        {"tiles", 0, 0, TILES},
+        {"ipv6", 0, 0, IPV6},
+        {"tcp", 0, 0, TCP},
+        {"windows", 0, 0, WINDOWS},
+        {"bench", 0, 0, BENCH},
+        {"latency", 0, 0, LATENCY},
+        {"at-once", 0, 0, AT_ONCE},
+        {"view", 0, 0, VIEW},
+        {"duration", 1, 0, DURATION},
+        {"cache", 1, 0, CACHE},
+        {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -152,6 +167,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct en
                 return ERR_INVAL;
             break;
         case IPV6: o->family = AF_INET6; break;
+        case TCP: o->tcp = true; break;
         case WINDOWS: a->windows = true; break;
         case BENCH: a->bench = true; break;
         case VIEW: o->publishes = o->video = false; break;
@@ -282,6 +298,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         joined += one.joined;
         sum.rejoins += one.rejoins;
         sum.resumes += one.resumes;
+        sum.paused += one.paused;
         sum.hostile += one.hostile;
         sum.hostile_back_bytes += one.hostile_back_bytes;
         sum.sent.packets += one.sent.packets;
@@ -296,9 +313,9 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         if (one.received.longest_stage_gap_us > gap)
             gap = one.received.longest_stage_gap_us;
         if (s->n <= 16)
-            json_array_append_new(list, json_pack("{s:b, s:i, s:I, s:b}", "joined", one.joined, "stage", (int)one.stage,
+            json_array_append_new(list, json_pack("{s:b, s:i, s:I, s:b, s:i}", "joined", one.joined, "stage", (int)one.stage,
                                                   "keyframe_requests", (json_int_t)one.sent.keyframe_requests, "floor",
-                                                  one.has_floor));
+                                                  one.has_floor, "paused", (int)one.paused));
     }
     json_t *o =
         json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f}", "joined", (int)joined,
@@ -321,6 +338,7 @@ static json_t *totals(const struct sim *s, int64_t now_us)
         json_object_set_new(o, "hostile_packets", json_integer((json_int_t)sum.hostile));
         json_object_set_new(o, "hostile_back_bytes", json_integer((json_int_t)sum.hostile_back_bytes));
     }
+    json_object_set_new(o, "paused_slots", json_integer(sum.paused));
     json_object_set_new(o, "skipped_pictures", json_integer((json_int_t)sum.sent.skipped));
     json_object_set_new(o, "rooms", list);
     return o;

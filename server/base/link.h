@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define LINK_FD 3
-#define LINK_FDS_MAX 16
+#define LINK_FDS_MAX 32
 #define LINK_TEXT_MAX 256
 
 enum link_kind {
@@ -52,8 +52,9 @@ enum link_kind {
     LINK_FEED_BROKEN = 25,
 
     /* supervisor → giaoban-media. */
-    LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address; text =
-                          announced addresses, separated by a space: they replace the sockets' own in answers; often "" */
+    LINK_SOCKETS = 30, /* a = number of UDP sockets; fds: bound UDP sockets, one for each configured address, then listening
+                          TCP sockets on the same addresses and ports, or none; text = announced addresses, separated by a
+                          space: they replace the sockets' own in answers; often "" */
     LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former); giaoban-check gets
                           one too */
 

@@ -66,7 +66,7 @@ static const int *const hostile = CALLS(
 
 /* Of a process that holds all its sockets. A file in memory could be executed or hide one. */
 static const int *const new_sockets =
-    CALLS(S(socket), S(bind), S(listen), S(connect), S(accept), S(accept4), S(shutdown), S(memfd_create));
+    CALLS(S(socket), S(bind), S(listen), S(connect), S(accept), S(shutdown), S(memfd_create));
 
 /* --- rules -------------------------------------------------------------------------------------------------------- */
 
@@ -181,6 +181,7 @@ static void fill(struct filter *f, enum box_role role)
     if (role == BOX_CONTROL)
         return;
     rules(f, f->kill, new_sockets);
+    rule(f, role == BOX_MEDIA ? f->allow : f->kill, S(accept4)); /* of a listener that it was given */
     rules(f, f->allow, basic);
     allow_self(f);
     if (role == BOX_MEDIA)

@@ -8,8 +8,7 @@
  * below 2 %; a line's own loss, seen while its queue is empty, is not counted (a radio line loses 5 % at any rate).
  *
  * draft-ietf-rmcat-gcc-02; constants beside the code with their reason. Pure: replayed from a trace by the tests.
- * Owner: one subscriber; nothing asks it yet, every subscriber is sent everything. Thread: one. Times in µs, rates in bit/s.
- * Feedback of any content is bounded work: n packets. */
+ * Owner: peer. Thread: one. Times in µs, rates in bit/s. Feedback of any content is bounded work: n packets. */
 #pragma once
 
 #include "bwe/delay.h"

@@ -18,6 +18,8 @@
 enum {
     PACER_SOUND_MAX = 32,    /* powers of two */
     PACER_PICTURE_MAX = 256, /* a keyframe of 2.5 Mbit/s and more than a burst of the line before it */
+    PACER_BURST_US = 5000,
+    PACER_HEADERS = 60, /* bytes that a packet takes besides its payload: IP, UDP, RTP with extensions, tag */
 };
 
 struct pacer_packet {
@@ -39,14 +41,22 @@ struct pacer;
 struct pacer *pacer_new(void);    /* NULL: no memory */
 void pacer_free(struct pacer *p); /* gives the references back; NULL is fine */
 
+/* What leaves in a second from `now_us` on; 0: no limit. */
+void pacer_set_rate(struct pacer *p, uint32_t bps, int64_t now_us);
+/* Bytes that left without having been queued (padding). */
+void pacer_charge(struct pacer *p, size_t bytes, int64_t now_us);
 /* Moves `item` in. ERR_FULL: nothing changed, the reference stays the caller's. */
 int pacer_put(struct pacer *p, bool sound, const struct pacer_packet *item);
 /* Moves the next descriptor that may leave at `now_us` out; false: none now. */
 bool pacer_next(struct pacer *p, int64_t now_us, struct pacer_packet *ret_item);
 /* The descriptor `ahead` places behind the next one, without moving it; NULL when there is none. */
 const struct pacer_packet *pacer_peek(const struct pacer *p, size_t ahead);
-/* Throws away what is queued for `slot` (it ended). */
-void pacer_forget(struct pacer *p, const void *slot);
+/* Throws away what is queued for `slot`; returns how many packets. */
+size_t pacer_forget(struct pacer *p, const void *slot);
 bool pacer_empty(const struct pacer *p);
 /* When something may be released next; INT64_MAX: the queue is empty. */
 int64_t pacer_next_us(const struct pacer *p, int64_t now_us);
+/* May padding leave now, with nothing queued? */
+bool pacer_idle(const struct pacer *p, int64_t now_us);
+/* Bytes of pictures that wait, with their headers. */
+size_t pacer_waiting_bytes(const struct pacer *p);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_LIST_MAX = 14, CONFIG_ERROR_BYTES = 512 };
+enum { CONFIG_LIST_MAX = 14, CONFIG_ERROR_BYTES = 512, CONFIG_TURN_URL_MAX = 256 };
 
 struct config_list {
     char *items[CONFIG_LIST_MAX];
@@ -27,7 +27,11 @@ struct config {
     char *certificate, *key, *ca; /* made absolute by config_finish(); so are the directories */
     char *data_dir, *web_dir, *units;
     unsigned media_port;
+    bool media_tcp;
     struct config_list media_addresses, media_announce;
+    struct config_list turn_urls;
+    char *turn_secret_file;
+    unsigned turn_lifetime_s;
     unsigned workers;
     unsigned placement;        /* enum config_placement */
     unsigned recording_format; /* 0 mp4, 1 webm */
@@ -40,6 +44,7 @@ struct config {
     unsigned joins_per_second, endpoints_briefing, endpoints_unit;
     unsigned quarantine_seconds, worker_queue_bytes;
     unsigned handshakes_turn, half_open, half_open_source, handshake_seconds, stun_source; /* a worker's */
+    unsigned tcp, tcp_source, tcp_check_seconds;                                           /* a worker's, too */
     unsigned endpoint_bps;
     unsigned log_level;                                           /* enum log_level */
     unsigned sandbox;                                             /* enum box_mode */

@@ -3,12 +3,14 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "control/turn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +75,26 @@ static void find_addresses(struct addresses *found)
     freeifaddrs(all);
 }
 
+/* Browsers throw at what they can't parse, and then there is no call at all. */
+static int need_turn(const struct config *c, char *error)
+{
+    char secret[TURN_SECRET_MAX + 1];
+    for (size_t i = 0; i < c->turn_urls.n; i++) {
+        const char *url = c->turn_urls.items[i];
+        if ((!strncmp(url, "turn:", 5) || !strncmp(url, "turns:", 6)) && !strpbrk(url, " \t/@\"") &&
+            strlen(url) <= CONFIG_TURN_URL_MAX)
+            continue;
+        snprintf(error, CONFIG_ERROR_BYTES, "turn.urls: \"%.100s\" is not like turn:HOST:PORT?transport=udp", url);
+        return ERR_INVAL;
+    }
+    int err = c->turn_urls.n ? turn_read_secret(c->turn_secret_file, secret) : 0;
+    if (err)
+        snprintf(error, CONFIG_ERROR_BYTES, "turn.secret_file: %.200s: %s", c->turn_secret_file,
+                 err == ERR_IO ? strerror(errno) : "one line of 16 to 128 characters is needed");
+    sodium_memzero(secret, sizeof secret);
+    return err;
+}
+
 /* Half of the users would leave a directory that one half can't read. */
 static int need_users(const struct config *c, char *error)
 {
@@ -100,7 +122,7 @@ static void print_media(FILE *to, const struct config *c)
     for (size_t i = 0; i < found.n; i++)
         fprintf(to, "media=%s\n", found.text[i]);
     print_list(to, "media", &c->media_addresses);
-    fprintf(to, "media_port=%u\nannounce=", c->media_port);
+    fprintf(to, "media_port=%u\nmedia_tcp=%d\nannounce=", c->media_port, c->media_tcp);
     for (size_t i = 0; i < c->media_announce.n; i++)
         fprintf(to, "%s%s", i ? " " : "", c->media_announce.items[i]);
     fprintf(to, "\n");
@@ -132,6 +154,8 @@ int config_check(const struct config *c, FILE *to, char error[CONFIG_ERROR_BYTES
         err = need_addresses("media.announce", &c->media_announce, error);
     if (!err)
         err = need_users(c, error);
+    if (!err)
+        err = need_turn(c, error);
     if (!err)
         err = need_file("certificate", c->certificate, tls_hint, error);
     if (!err)

@@ -199,6 +199,8 @@ static void fill_places(struct config *c, const char *file)
         replace(&c->key, c->data_dir, "tls/server.key");
     if (!*c->ca)
         replace(&c->ca, c->data_dir, "tls/ca.crt");
+    if (!*c->turn_secret_file)
+        replace(&c->turn_secret_file, c->data_dir, "turn.secret");
     if (!*c->web_dir)
         replace_by_found(&c->web_dir, dir, web);
     if (!*c->units && file) {

@@ -18,6 +18,7 @@
 #include "base/steady.h"
 #include "briefing/briefing.h"
 #include "control/config.h"
+#include "control/turn.h"
 #include "signaling/bucket.h"
 #include "signaling/signaling.h"
 #include "store/store.h"
@@ -61,6 +62,8 @@ struct seat {
     uint32_t incarnation;
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
     unsigned loss_permille, bps;
+    unsigned paused;         /* pictures that its line does not hold */
+    json_int_t estimate_bps; /* what its line to it holds; 0: unknown */
     int level;
     unsigned crashes; /* workers that died while they had its offer in hand */
     int64_t crash_us, quarantined_until_us;
@@ -137,6 +140,7 @@ struct recording;
 
 struct control {
     struct config config;
+    char turn_secret[TURN_SECRET_MAX + 1]; /* "": no turn.urls */
     struct store *store;
     struct signaling *signaling;
     uint64_t epoch;

@@ -119,7 +119,10 @@ static int enter_box(const struct config *c)
 static int start(struct control *c)
 {
     const char *why = "";
-    int err = enter_box(&c->config);
+    int err = c->config.turn_urls.n ? turn_read_secret(c->config.turn_secret_file, c->turn_secret) : 0;
+    why = err ? "turn.secret_file" : "";
+    if (!err)
+        err = enter_box(&c->config);
     if (!err)
         err = open_store(c, &why);
     if (!err)

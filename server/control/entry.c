@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/turn.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -30,16 +31,20 @@ static json_t *events_since(const struct meeting *m, enum role role, uint64_t la
     return NULL;
 }
 
-static json_t *welcome(struct meeting *m, const struct briefing_endpoint *e, const char *secret, uint64_t last)
+static json_t *welcome(struct meeting *m, const struct briefing_endpoint *e, struct ws_peer *peer, const char *secret,
+                       uint64_t last)
 {
+    const struct control *c = m->control;
+    int64_t now_ms = meeting_now_ms(m);
     json_t *events = last ? events_since(m, e->role, last) : NULL;
     json_t *result =
-        json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I}}", "server_ms", (json_int_t)meeting_now_ms(m),
+        json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I, s:o, s:s}}", "server_ms", (json_int_t)now_ms,
                   "endpoint", e->id, "number", (json_int_t)e->number, "secret", secret, "role", role_name(e->role), "unit",
                   e->unit.id[0] ? json_string(e->unit.id) : json_null(), "last",
                   (json_int_t)briefing_last_visible(m->settled, e->role), "hears", e->hears, "note",
                   e->hears ? json_null() : json_string("second-endpoint"), "media", "max_bitrate_bps",
-                  (json_int_t)m->control->config.endpoint_bps);
+                  (json_int_t)c->config.endpoint_bps, "ice_servers",
+                  turn_servers(&c->config, c->turn_secret, e->id, now_ms / 1000), "address", ws_peer_address(peer));
     if (events)
         json_object_set_new(result, "events", events);
     else
@@ -199,7 +204,7 @@ void entry_joined(struct commit *commit, int err)
         return;
     }
     attach(m, number, commit->peer);
-    signaling_reply(commit->peer, commit->id, welcome(m, e, commit->secret, 0));
+    signaling_reply(commit->peer, commit->id, welcome(m, e, commit->peer, commit->secret, 0));
     catch_up(m, number); /* one that had left has lost its place */
     log_info("entry", "briefing=%s endpoint=%u unit=%s role=%s joined from=%s", briefing_id(m->settled), number, e->unit.id,
              role_name(e->role), ws_peer_address(commit->peer));
@@ -223,7 +228,7 @@ static void come_back(struct meeting *m, const struct briefing_endpoint *e, stru
                       const char *secret)
 {
     attach(m, e->number, peer);
-    signaling_reply(peer, id, welcome(m, e, secret, last));
+    signaling_reply(peer, id, welcome(m, e, peer, secret, last));
     catch_up(m, e->number);
 }
 

@@ -79,6 +79,7 @@ void seat_unplace(struct meeting *m, uint32_t number)
     seat->connected = false;
     json_decref(seat->slots);
     seat->slots = NULL;
+    seat->paused = 0;
     if (seat->worker != WISH_UNPLACED)
         place(m, number, WISH_UNPLACED, seat->incarnation);
 }

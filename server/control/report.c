@@ -3,16 +3,38 @@
 
 #include <string.h>
 
+static bool is_paused(const json_t *slot)
+{
+    return json_is_true(json_object_get(slot, "paused"));
+}
+
+static bool is_sound(const json_t *slot)
+{
+    const char *kind = json_string_value(json_object_get(slot, "kind"));
+    return kind && strcmp(kind, "microphone") == 0;
+}
+
 static json_t *slots_notice(const json_t *slots)
 {
     json_t *list = json_array();
     const json_t *slot;
     size_t i;
     json_array_foreach(slots, i, slot) {
-        json_array_append_new(list, json_pack("{s:O, s:O, s:O}", "mid", json_object_get(slot, "mid"), "number",
-                                              json_object_get(slot, "endpoint"), "kind", json_object_get(slot, "kind")));
+        json_array_append_new(list, json_pack("{s:O, s:O, s:O, s:b}", "mid", json_object_get(slot, "mid"), "number",
+                                              json_object_get(slot, "endpoint"), "kind", json_object_get(slot, "kind"),
+                                              "paused", is_paused(slot)));
     }
     return list;
+}
+
+static unsigned pictures_paused(const json_t *slots)
+{
+    const json_t *slot;
+    unsigned n = 0;
+    size_t i;
+    json_array_foreach(slots, i, slot)
+        n += is_paused(slot) && !is_sound(slot);
+    return n;
 }
 
 static void report_slots(struct seat *seat, const json_t *slots)
@@ -24,6 +46,7 @@ static void report_slots(struct seat *seat, const json_t *slots)
     }
     json_decref(seat->slots);
     seat->slots = list;
+    seat->paused = pictures_paused(list);
     if (seat->peer)
         peer_notice(seat->peer, "slots", json_pack("{s:O}", "slots", list));
 }
@@ -53,13 +76,17 @@ static void report_rates(struct seat *seat, const json_t *endpoint)
         seat->bps = (unsigned)sent_bps;
         seat->loss_permille = (unsigned)loss;
     }
-    if (!receive || !seat->peer)
+    if (!receive)
+        return;
+    seat->estimate_bps = number_in(receive, "estimate_bps", 0, INT64_MAX / 4096);
+    if (!seat->peer)
         return;
     json_int_t down = number_in(receive, "loss_permille", 0, 1000);
     peer_notice(seat->peer, "line",
-                json_pack("{s:I, s:I, s:I, s:I}", "loss_permille", down > loss ? down : loss, "rtt_ms",
+                json_pack("{s:I, s:I, s:I, s:I, s:I}", "loss_permille", down > loss ? down : loss, "rtt_ms",
                           number_in(receive, "rtt_ms", 0, 600000), "receive_bps",
-                          number_in(receive, "bps", 0, INT64_MAX / 4096), "send_bps", sent_bps));
+                          number_in(receive, "bps", 0, INT64_MAX / 4096), "send_bps", sent_bps, "estimate_bps",
+                          seat->estimate_bps));
 }
 
 static void report_endpoint(struct meeting *m, unsigned worker, const json_t *o)
@@ -112,6 +139,13 @@ void report_state(struct control *c, unsigned worker, const json_t *message)
     }
 }
 
+static json_t *line_json(uint32_t number, const struct seat *seat)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "number", (json_int_t)number, "loss_permille",
+                     (json_int_t)seat->loss_permille, "bps", (json_int_t)seat->bps, "level", (json_int_t)seat->level,
+                     "estimate_bps", seat->estimate_bps, "paused", (json_int_t)seat->paused);
+}
+
 void report_lines(struct control *c)
 {
     for (struct meeting *m = c->meetings; m; m = m->next) {
@@ -119,9 +153,7 @@ void report_lines(struct control *c)
         for (uint32_t n = 1; n < SEATS_MAX; n++) {
             const struct seat *seat = &m->seats[n];
             if (seat->worker != WISH_UNPLACED && seat->connected)
-                json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)n, "loss_permille",
-                                                      (json_int_t)seat->loss_permille, "bps", (json_int_t)seat->bps, "level",
-                                                      (json_int_t)seat->level));
+                json_array_append_new(list, line_json(n, seat));
         }
         if (json_array_size(list))
             meeting_notice(m, true, "lines", json_pack("{s:o}", "endpoints", list));

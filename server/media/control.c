@@ -254,7 +254,10 @@ static void take_hello(struct media *m, const json_t *o)
                                                 .half_open = limit_of(l, "half_open"),
                                                 .half_open_source = limit_of(l, "half_open_source"),
                                                 .handshake_s = limit_of(l, "handshake_seconds"),
-                                                .stun_source = limit_of(l, "stun_source")});
+                                                .stun_source = limit_of(l, "stun_source"),
+                                                .tcp = limit_of(l, "tcp"),
+                                                .tcp_source = limit_of(l, "tcp_source"),
+                                                .tcp_check_s = limit_of(l, "tcp_check_seconds")});
     /* Its browser keeps to endpoint_bps for each picture; camera, screen, sound, repairs and probes make it more. */
     uint64_t bps = 4 * (uint64_t)limit_of(l, "endpoint_bps");
     m->sfu.peer_bps = bps < UINT32_MAX ? (uint32_t)bps : UINT32_MAX;

@@ -159,12 +159,14 @@ static void configure_slot(struct peer_config *config, struct sdp_answer *answer
     *c = (struct slot_config){.role = roles[s->role], .index = s->slot, .ids = ids_of(&s->ext)};
     snprintf(c->mid, sizeof c->mid, "%s", s->mid);
     for (size_t i = 0; i <= RTP_H264; i++)
-        c->codecs[i] = (struct slot_codec){.pt = SFU_NO_PT, .rtx_pt = SFU_NO_PT};
+        c->codecs[i] = (struct slot_codec){.pt = SFU_NO_PT, .rtx_pt = SFU_NO_PT, .red_pt = SFU_NO_PT};
+    config->estimates |= s->codecs[0].transport_cc && s->ext.transport_seq;
     for (size_t i = 0; i < s->n_codecs; i++) {
         struct slot_codec *codec = &c->codecs[codec_of(s->codecs[i].name)];
         if (codec->pt != SFU_NO_PT)
             continue; /* the first of a name counts */
-        *codec = (struct slot_codec){.pt = s->codecs[i].pt, .rtx_pt = s->codecs[i].rtx_pt, .nack = s->codecs[i].nack};
+        *codec = (struct slot_codec){
+            .pt = s->codecs[i].pt, .rtx_pt = s->codecs[i].rtx_pt, .red_pt = s->codecs[i].red_pt, .nack = s->codecs[i].nack};
         rtx |= s->codecs[i].rtx_pt != SDP_NO_PT;
     }
     c->ssrc = answer->slots[section].ssrc = new_ssrc(answer);
@@ -200,6 +202,7 @@ static int write_answer(struct media *m, const struct endpoint *e)
     m->answer.session_id = id >> 2; /* 62 bits, as JSEP asks */
     m->answer.candidates = m->candidates;
     m->answer.n_candidates = m->n_candidates;
+    m->answer.tcp = m->n_listeners > 0;
     return sdp_answer_write(&m->offer, &m->answer, m->text, sizeof m->text, &len);
 }
 

@@ -48,6 +48,7 @@ struct restriction {
 struct reported {
     bool connected, speaking;
     uint32_t shown[SFU_SLOTS_MAX];
+    bool paused[SFU_SLOTS_MAX];
 };
 
 struct endpoint {
@@ -125,8 +126,8 @@ struct media {
     _Atomic uint64_t *heartbeat; /* our cell */
     bool stop;
 
-    int sockets[MEDIA_SOCKETS_MAX];
-    size_t n_sockets;
+    int sockets[MEDIA_SOCKETS_MAX]; /* UDP, then the listeners */
+    size_t n_sockets, n_listeners;
     char announced[LINK_TEXT_MAX];
     struct sdp_candidate candidates[MEDIA_CANDIDATES_MAX];
     size_t n_candidates;

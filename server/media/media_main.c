@@ -73,6 +73,8 @@ static int make_net(struct media *m, size_t packets)
     struct net_config config = {
         .sockets = m->sockets,
         .n_sockets = m->n_sockets,
+        .listeners = m->sockets + m->n_sockets,
+        .n_listeners = m->n_listeners,
         .packets = packets,
         .dscp = {46, 34, 26, -1}, /* EF sound, AF41 picture, AF31 screen (RFC 8837) */
         .gso = true,
@@ -106,7 +108,8 @@ static int start(struct media *m, size_t packets)
     join_find_candidates(m);
     parent_watch(m);
     control_watch(m);
-    log_info("media", "worker=%u generation=%u sockets=%zu", m->index, m->generation, m->n_sockets);
+    log_info("media", "worker=%u generation=%u sockets=%zu listeners=%zu", m->index, m->generation, m->n_sockets,
+             m->n_listeners);
     return 0;
 }
 

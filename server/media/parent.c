@@ -32,7 +32,7 @@ static void take_start(struct media *m, const struct link_message *msg, const in
 
 static void take_sockets(struct media *m, const struct link_message *msg, const int *fds, size_t n)
 {
-    if (m->n_sockets || n > MEDIA_SOCKETS_MAX) {
+    if (m->n_sockets || n > MEDIA_SOCKETS_MAX || msg->a > n) {
         close_all(fds, n);
         return;
     }
@@ -40,7 +40,8 @@ static void take_sockets(struct media *m, const struct link_message *msg, const 
         fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
         m->sockets[i] = fds[i];
     }
-    m->n_sockets = n;
+    m->n_sockets = msg->a;
+    m->n_listeners = n - msg->a;
     snprintf(m->announced, sizeof m->announced, "%s", msg->text);
 }
 

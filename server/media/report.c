@@ -98,12 +98,17 @@ void report_hello(struct media *m)
 
 /* ---- state ---- */
 
+static json_t *slot_json(const struct slot *s)
+{
+    return json_pack("{ss sI ss sb}", "mid", s->config.mid, "endpoint", (json_int_t)slot_told_number(s), "kind",
+                     report_kind(slot_kind(s)), "paused", slot_told_paused(s));
+}
+
 static json_t *slots_json(const struct peer *p)
 {
     json_t *slots = json_array();
     for (size_t i = 0; i < p->n_slots; i++)
-        json_array_append_new(slots, json_pack("{ss sI ss}", "mid", p->slots[i].config.mid, "endpoint",
-                                               (json_int_t)p->slots[i].shown, "kind", report_kind(slot_kind(&p->slots[i]))));
+        json_array_append_new(slots, slot_json(&p->slots[i]));
     return slots;
 }
 
@@ -123,7 +128,7 @@ static json_t *sends_json(const struct peer *p, int64_t now_us)
             living += layer_alive(l, now_us);
             if (layer_alive(l, now_us) && l->height > height)
                 height = l->height;
-            if (receive_stats_loss_permille(&l->stats) > loss)
+            if (layer_alive(l, now_us) && receive_stats_loss_permille(&l->stats) > loss)
                 loss = receive_stats_loss_permille(&l->stats);
         }
         if (s)
@@ -137,7 +142,8 @@ static json_t *receives_json(const struct peer *p)
 {
     const struct peer_line *l = &p->line;
     return json_pack("{sI sI sI sI}", "bps", (json_int_t)l->acked_bps, "loss_permille", (json_int_t)l->loss_permille,
-                     "rtt_ms", (json_int_t)(l->rtt_us + 500) / 1000, "estimate_bps", (json_int_t)l->remb_bps);
+                     "rtt_ms", (json_int_t)(l->rtt_us + 500) / 1000, "estimate_bps",
+                     (json_int_t)(l->estimate_bps ? l->estimate_bps : l->remb_bps));
 }
 
 static bool speaks(const struct endpoint *e, int64_t now_us)
@@ -165,7 +171,8 @@ static bool has_changed(const struct endpoint *e, bool moved, int64_t now_us)
     if (!e->told || e->reported.connected != e->connected || e->reported.speaking != speaks(e, now_us))
         return true;
     for (size_t i = 0; moved && i < e->peer->n_slots; i++)
-        if (e->reported.shown[i] != e->peer->slots[i].shown)
+        if (e->reported.shown[i] != slot_told_number(&e->peer->slots[i]) ||
+            e->reported.paused[i] != slot_told_paused(&e->peer->slots[i]))
             return true;
     return false;
 }
@@ -176,8 +183,10 @@ static void note_told(struct endpoint *e, int64_t now_us)
     e->told_us = now_us;
     e->reported.connected = e->connected;
     e->reported.speaking = speaks(e, now_us);
-    for (size_t i = 0; i < e->peer->n_slots; i++)
-        e->reported.shown[i] = e->peer->slots[i].shown;
+    for (size_t i = 0; i < e->peer->n_slots; i++) {
+        e->reported.shown[i] = slot_told_number(&e->peer->slots[i]);
+        e->reported.paused[i] = slot_told_paused(&e->peer->slots[i]);
+    }
 }
 
 static void send_state(struct briefing *b, json_t *endpoints)
@@ -284,6 +293,10 @@ static void send_metrics(struct media *m)
         {"handshakes_late", n->handshakes_late},
         {"handshakes_evicted", n->handshakes_evicted},
         {"half_open_now", n->half_open_now},
+        {"tcp_accepted", n->tcp_accepted},
+        {"tcp_now", n->tcp_now},
+        {"tcp_received_packets", n->tcp_received_packets},
+        {"tcp_sent_packets", n->tcp_sent_packets},
         {"longest_turn_us", (uint64_t)n->longest_turn_us},
         {"box_refused", box_refused()},
     };

@@ -136,5 +136,8 @@ void net_set_limits(struct net *n, const struct net_limits *l)
         .half_open_source = l->half_open_source ? l->half_open_source : 256,
         .handshake_s = l->handshake_s ? l->handshake_s : 15,
         .stun_source = l->stun_source ? l->stun_source : 1000,
+        .tcp = l->tcp ? l->tcp : 1024,
+        .tcp_source = l->tcp_source ? l->tcp_source : 256,
+        .tcp_check_s = l->tcp_check_s ? l->tcp_check_s : 5,
     };
 }

@@ -90,6 +90,12 @@ static void server_input(struct net *n, struct net_socket *s, struct packet *p, 
         net_drop(n, NET_DROP_ADDRESS_USED);
         return;
     }
+    if (s->stream && s->stream->t && s->stream->t != v.t) {
+        net_drop(n, NET_DROP_ADDRESS_USED);
+        return;
+    }
+    if (s->stream)
+        stream_belongs(s, v.t, now_us);
     if (!allowance_take(&v.t->checks, NET_CHECKS_AT_ONCE, NET_CHECK_US, now_us)) {
         net_drop(n, NET_DROP_CHECK_FLOOD);
         return;
@@ -163,6 +169,8 @@ void ice_input(struct net *n, struct net_socket *s, struct packet *p, const unio
 
 static int make_socket(struct net_transport *t, const struct sockaddr *from)
 {
+    if (t->tcp)
+        return stream_connect(t, &t->checker->remote, &t->own_socket);
     int family = t->checker->remote.sa.sa_family, fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ERR_IO;

@@ -53,6 +53,7 @@ static void socket_free(struct net_socket *s)
 {
     close(s->fd);
     held_free(&s->held);
+    stream_free(s->stream);
     free(s);
 }
 
@@ -66,6 +67,8 @@ void net_socket_retire(struct net_socket *s)
         }
     epoll_ctl(n->epoll, EPOLL_CTL_DEL, s->fd, NULL);
     s->owner = NULL;
+    if (s->stream)
+        s->stream->closed = true;
     s->next = n->dead_sockets;
     n->dead_sockets = s;
 }
@@ -146,6 +149,10 @@ static int adopt_sockets(struct net *n, const struct net_config *config)
         else
             err = net_socket_new(n, config->sockets[i], NULL, &s);
     }
+    for (size_t i = 0; i < config->n_listeners; i++) {
+        int listener_err = listener_new(n, config->listeners[i]);
+        err = err ? err : listener_err;
+    }
     return err;
 }
 
@@ -160,6 +167,7 @@ int net_new(const struct net_config *config, const struct net_events *events, vo
     n->gso = config->gso;
     n->waiting_end = &n->waiting;
     n->half_open_end = &n->half_open;
+    n->streams_end = &n->streams;
     net_set_limits(n, &config->limits);
     memcpy(n->dscp, config->dscp, sizeof n->dscp);
     n->turn_at_us = 0;
@@ -191,6 +199,9 @@ void net_free(struct net *n)
     for (unsigned i = 0; i < NET_TRANSPORTS; i++)
         net_transport_free(n->slots[i]);
     send_flush(n);
+    listeners_free(n);
+    while (n->streams)
+        stream_close(n->streams->socket);
     while (n->sockets)
         net_socket_retire(n->sockets);
     for (struct net_watch *w = n->watches; w; w = w->next)
@@ -342,6 +353,22 @@ static int wait_for_events(struct net *n, int64_t deadline_us, struct epoll_even
     return epoll_pwait2(n->epoll, events, EVENTS, wake_us == INT64_MAX ? NULL : &timeout, NULL);
 }
 
+static void serve_socket(struct net *n, struct net_socket *s, uint32_t events)
+{
+    bool out = events & EPOLLOUT, in = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+    if (s->stream) {
+        if (out)
+            stream_writable(s);
+        if (in)
+            stream_receive(s);
+        return;
+    }
+    if (out)
+        send_held(s);
+    if (in)
+        receive(n, s);
+}
+
 int net_run_once(struct net *n, int64_t deadline_us)
 {
     struct epoll_event events[EVENTS];
@@ -352,12 +379,10 @@ int net_run_once(struct net *n, int64_t deadline_us)
     n->crowded = false;
     for (int i = 0; i < count; i++) {
         struct net_source *source = events[i].data.ptr;
-        if (!source->socket)
-            continue;
-        if (events[i].events & EPOLLOUT)
-            send_held(source->socket);
-        if (events[i].events & (EPOLLIN | EPOLLERR))
-            receive(n, source->socket);
+        if (source->socket)
+            serve_socket(n, source->socket, events[i].events);
+        else if (source->listener)
+            listener_accept(n, source->listener);
     }
     int64_t now_us = clock_now_us();
     dtls_steps(n, now_us);
@@ -387,8 +412,8 @@ int net_send_rtp(struct net_transport *t, enum net_class class, const uint8_t *h
     size_t most = header_len + payload_len + padding + SEAL_TRAILER_MAX, len;
     if (header_len > SEAL_HEADER_MAX || payload_len > PACKET_CAPACITY)
         return ERR_RANGE;
-    if (send_is_full(t->path->socket, most)) {
-        net_drop(n, NET_DROP_SEND_FULL);
+    if (send_is_full(t->path->socket, class, most)) {
+        net_drop(n, t->path->socket->stream && class != NET_SOUND ? NET_DROP_TCP_PICTURE : NET_DROP_SEND_FULL);
         return ERR_FULL;
     }
     uint8_t *out = send_room(n, most);
@@ -407,7 +432,7 @@ int net_send_rtcp(struct net_transport *t, const uint8_t *bytes, size_t bytes_le
     size_t most = bytes_len + SEAL_TRAILER_MAX, len;
     if (bytes_len > PACKET_CAPACITY)
         return ERR_RANGE;
-    if (send_is_full(t->path->socket, most)) {
+    if (send_is_full(t->path->socket, NET_CONTROL, most)) {
         net_drop(n, NET_DROP_SEND_FULL);
         return ERR_FULL;
     }
@@ -443,6 +468,13 @@ const char *net_drop_str(enum net_drop d)
         [NET_DROP_HANDSHAKE_QUEUE] = "handshake_queue",
         [NET_DROP_CHECK_FLOOD] = "check_flood",
         [NET_DROP_ADDRESS_USED] = "address_used",
+        [NET_DROP_TCP_FULL] = "tcp_full",
+        [NET_DROP_TCP_SOURCE] = "tcp_source",
+        [NET_DROP_TCP_LATE] = "tcp_late",
+        [NET_DROP_TCP_STRANGER] = "tcp_stranger",
+        [NET_DROP_TCP_FRAME] = "tcp_frame",
+        [NET_DROP_TCP_SILENT] = "tcp_silent",
+        [NET_DROP_TCP_PICTURE] = "tcp_picture",
     };
     return (unsigned)d < NET_DROP_COUNT ? names[d] : "unknown";
 }

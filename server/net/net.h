@@ -1,7 +1,8 @@
 /* Net: the loop of a media process. Sockets, ICE-lite (RFC 8445, 8489), DTLS 1.2 (RFC 6347, 5764), SRTP, GSO sending.
  *
  * One struct net a process, one thread. It owns the sockets it is given, an epoll set, the packet pool, and transports. A
- * transport is one 5-tuple's worth of ICE + DTLS + SRTP: one endpoint's media (BUNDLE, rtcp-mux).
+ * transport is one endpoint's ICE + DTLS + SRTP (BUNDLE, rtcp-mux) over whatever path its checks nominate: an address of a
+ * UDP socket, or a TCP connection to a listener of the same port (RFC 6544, RFC 4571; streams.c).
  *
  * Order of a turn: epoll → recvmmsg → (STUN | DTLS | unprotect → events.rtp / events.rtcp) → watches → events.turn → flush
  * of all runs in one sendmmsg. Everything handed to net_send_*() in a turn leaves at its end. Times are CLOCK_MONOTONIC µs.
@@ -9,7 +10,7 @@
  * Errors: bad datagrams only increment a counter (enum net_drop). Allocation: at net_new(), net_watch(), for each transport,
  * inside OpenSSL during a handshake and inside libsrtp for a new incoming SSRC; never for a packet.
  *
- * Left out: ICE-TCP, TURN (a relayed client looks like any other), IPv4-mapped sockets, DTLS 1.3. */
+ * Left out: TURN (a relayed client looks like any other), IPv4-mapped sockets, DTLS 1.3, DSCP marks on TCP. */
 #pragma once
 
 #include "base/packet.h"
@@ -57,11 +58,16 @@ struct net_limits {
     unsigned handshake_s;      /* seconds from the first valid check to the end of the handshake; then it fails. 15 */
     unsigned stun_source;      /* unauthenticated STUN messages of one source a second; beyond, none but from addresses that
                                   have passed a check is looked at. 1000 */
+    unsigned tcp;         /* connections; a new one beyond cuts off one that has passed no check, if there is any. 1024 */
+    unsigned tcp_source;  /* of one source; its next one is closed at once. 256 */
+    unsigned tcp_check_s; /* seconds from its beginning to a connection's first valid check; then it is closed. 5 */
 };
 
 struct net_config {
     const int *sockets; /* bound, non-blocking UDP sockets (server role); owned by net from net_new() on */
     size_t n_sockets;
+    const int *listeners; /* listening, non-blocking TCP sockets (server role); owned by net from net_new() on */
+    size_t n_listeners;
     size_t packets; /* size of the packet pool */
     struct net_limits limits;
     int dscp[4];             /* by enum net_class, −1: unmarked */
@@ -75,6 +81,7 @@ struct net_transport_config {
     char remote_ufrag[257], remote_pwd[257];
     char remote_fingerprint[96 * 3]; /* "AB:CD:…" of sha-256 */
     struct sockaddr_storage remote;  /* client role: where to send the checks; a socket of its own is made for it */
+    bool tcp;                        /* client role: by a connection; when it ends, NET_FAILED */
 };
 /* NET_FAILED and NET_EXPIRED are final: nothing is sent or received any more, the owner frees the transport. */
 
@@ -125,10 +132,12 @@ struct net_stats {
     uint64_t gso_refused;               /* runs the kernel refused; that transport sends singly from then on */
     uint64_t sendmmsg_calls;
     uint64_t handshakes_begun, handshakes_done, handshakes_failed;
-    uint64_t handshakes_late, handshakes_evicted; /* of the failed: out of time, made room */
-    uint64_t half_open_now;                       /* server role */
-    int64_t longest_turn_us;                      /* without its wait */
-    uint64_t drops[24];                           /* by enum net_drop */
+    uint64_t handshakes_late, handshakes_evicted;    /* of the failed: out of time, made room */
+    uint64_t half_open_now;                          /* server role */
+    int64_t longest_turn_us;                         /* without its wait */
+    uint64_t tcp_accepted, tcp_now;                  /* connections, server role */
+    uint64_t tcp_received_packets, tcp_sent_packets; /* in the sums above too */
+    uint64_t drops[32];                              /* by enum net_drop */
 };
 
 enum net_drop {
@@ -150,6 +159,13 @@ enum net_drop {
     NET_DROP_HANDSHAKE_QUEUE, /* more datagrams of a handshake than may wait, of one transport or in all */
     NET_DROP_CHECK_FLOOD,     /* authenticated checks beyond a transport's allowance */
     NET_DROP_ADDRESS_USED,    /* an authenticated check from an address where another transport is alive */
+    NET_DROP_TCP_FULL,        /* a connection: no room (net_limits.tcp), or it made room */
+    NET_DROP_TCP_SOURCE,      /* a connection: net_limits.tcp_source */
+    NET_DROP_TCP_LATE,        /* a connection without a valid check in time */
+    NET_DROP_TCP_STRANGER,    /* a connection whose first packet was no valid check */
+    NET_DROP_TCP_FRAME,       /* a connection that named a length no packet has */
+    NET_DROP_TCP_SILENT,      /* a connection without a valid check for 30 s */
+    NET_DROP_TCP_PICTURE,     /* a packet of a picture: the connection takes less than is sent */
     NET_DROP_COUNT,
 };
 

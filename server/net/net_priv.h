@@ -1,11 +1,12 @@
 /* Inside of net: what its files share. net.c is the loop and receiving, transport.c a transport's life, paths.c the peer's
- * addresses, ice.c connectivity checks, sources.c what a source may cost, dtls.c the handshake, handshakes.c how many at a
- * time, send.c runs and the flush. One thread. */
+ * addresses, streams.c TCP connections, ice.c connectivity checks, sources.c what a source may cost, dtls.c the handshake,
+ * handshakes.c how many at a time, send.c runs and the flush. One thread. */
 #pragma once
 
 #include "net/net.h"
 
 #include "base/allowance.h"
+#include "net/frame.h"
 
 #include <netinet/in.h>
 #include <stun/stunagent.h>
@@ -32,6 +33,11 @@ enum {
     /* Good checks of one transport: a browser with many addresses checks each pair in its first seconds, 50 ms apart. */
     NET_CHECKS_AT_ONCE = 100,
     NET_CHECK_US = 20000,
+    /* What may wait at a TCP connection besides what the kernel has: at 512 kbit/s 0.1 s of redundant sound and RTCP, and
+     * one keyframe of a small picture. More would only be late. */
+    NET_STREAM_SOUND_BYTES = 16 << 10,
+    NET_STREAM_PICTURE_BYTES = 64 << 10,
+    NET_STREAM_RUNS = 128,
 };
 
 #define NET_CONSENT_US (30 * 1000000LL) /* RFC 7675, 5.1 */
@@ -46,6 +52,13 @@ union net_addr {
 struct net_source {
     struct net_socket *socket; /* NULL: a watch */
     struct net_watch *watch;
+    struct net_listener *listener;
+};
+
+struct net_listener {
+    struct net_source source;
+    int fd;
+    struct net_listener *next;
 };
 
 struct net_watch {
@@ -86,6 +99,23 @@ struct net_socket {
     struct net_run *first_run, *last_run;
     struct net_socket *next_dirty, *next;
     struct net_held held;
+    struct net_stream *stream; /* a TCP connection; NULL: UDP */
+};
+
+/* The TCP half of a socket. */
+struct net_stream {
+    struct net_socket *socket;
+    struct net_stream *next; /* server role: all, oldest first */
+    union net_addr peer;
+    struct net_transport *t; /* whose check came first; NULL: none yet */
+    int64_t by_us;           /* closed then, unless a valid check comes */
+    uint16_t source;         /* its hash */
+    bool closed;             /* memory goes at the end of the turn */
+    bool deaf;               /* takes nothing any more */
+    uint16_t rest_at, rest_len;
+    uint8_t rest[FRAME_HEADER + PACKET_CAPACITY]; /* of a packet that the kernel took only in part */
+    struct net_held sound, pictures;
+    struct frame_reader in;
 };
 
 /* An address that passed an authenticated check. */
@@ -131,6 +161,7 @@ struct net_transport {
 
     struct net_checker *checker;
     struct net_socket *own_socket;
+    bool tcp; /* client role */
 
     struct ssl_st *ssl;
     int64_t dtls_at_us;      /* retransmission; INT64_MAX: none */
@@ -178,6 +209,12 @@ struct net {
     int64_t stun_free_us[NET_SOURCES]; /* sources.c */
 
     bool crowded; /* a socket gave a whole batch in this turn: sound and pictures may wait behind it */
+    struct net_listener *listeners;
+    struct net_stream *streams, **streams_end;
+    uint16_t streams_by[NET_SOURCES];
+    unsigned streams_max;    /* what this process's descriptors allow */
+    int64_t accept_again_us; /* 0: accepting */
+
     struct packet *rx[NET_BATCH];
     unsigned n_rx;
     struct mmsghdr *rx_msgs;
@@ -223,6 +260,8 @@ struct net_path *net_path_find(struct net *n, const struct net_socket *s, const 
 void net_path_checked(struct net_transport *t, struct net_socket *s, const union net_addr *addr, bool nominated,
                       int64_t now_us);
 void net_paths_clear(struct net_transport *t);
+/* The connection `s` to `addr` ends: its transport goes on by the path checked last, if that still has consent. */
+void net_path_lost(struct net_socket *s, const union net_addr *addr);
 /* Another transport has lately been checked there, so it is not for `t`. */
 bool net_path_is_used(const struct net_transport *t, const struct net_socket *s, const union net_addr *addr, int64_t now_us);
 
@@ -243,6 +282,22 @@ void ice_client_tick(struct net_transport *t, int64_t now_us);
 uint32_t net_source_hash(const struct net *n, const union net_addr *a);
 bool stun_may_come(const struct net *n, const union net_addr *from, int64_t now_us);
 void stun_charge(struct net *n, const union net_addr *from, int64_t now_us); /* it was not authentic */
+
+/* streams.c */
+int listener_new(struct net *n, int fd); /* takes `fd`; freed by listeners_free() whatever happens */
+void listeners_free(struct net *n);
+void listener_accept(struct net *n, const struct net_listener *l);
+int stream_connect(struct net_transport *t, const union net_addr *to, struct net_socket **ret_socket); /* client role */
+/* A valid check for `t` came over the connection. */
+void stream_belongs(struct net_socket *s, struct net_transport *t, int64_t now_us);
+void stream_close(struct net_socket *s); /* at the end of the turn, after the flush; any number of times */
+void streams_forget(const struct net_transport *t);
+void stream_receive(struct net_socket *s);
+void stream_writable(struct net_socket *s);
+void stream_flush(struct net_socket *s, struct net_run **runs, size_t count);
+bool stream_is_full(const struct net_stream *st, enum net_class class, size_t len);
+void stream_free(struct net_stream *st);
+void streams_tick(struct net *n, int64_t now_us);
 
 /* handshakes.c */
 void dtls_enqueue(struct net_transport *t, struct packet *p);
@@ -269,10 +324,11 @@ uint8_t *send_room(struct net *n, size_t len);
 /* The datagram of `len` bytes just written at send_room() goes to `to`. With `t` it may join that transport's run. */
 void send_commit(struct net *n, struct net_socket *s, struct net_transport *t, const union net_addr *to,
                  enum net_class class, size_t len);
-bool send_is_full(const struct net_socket *s, size_t len);
+bool send_is_full(const struct net_socket *s, enum net_class class, size_t len);
 void send_flush(struct net *n);
 void send_held(struct net_socket *s); /* the socket is writable again */
 int held_new(struct net_held *h, size_t cap_bytes, size_t cap_runs);
 void held_free(struct net_held *h);
+bool held_has_room(const struct net_held *h, size_t len);
 bool held_put(struct net_held *h, const struct net_run *r); /* false: full */
 void held_take(struct net_held *h, size_t count);           /* drops the oldest ones */

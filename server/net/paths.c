@@ -69,8 +69,33 @@ static struct net_path *place_for_path(struct net_transport *t)
         if (p != t->path && (!oldest || p->checked_us < oldest->checked_us))
             oldest = p;
     }
-    unlink_path(oldest); /* NET_PATHS > 1: there is one besides t->path */
+    /* NET_PATHS > 1: there is one besides t->path */
+    if (oldest->socket->stream)
+        stream_close(oldest->socket);
+    else
+        unlink_path(oldest);
     return oldest;
+}
+
+void net_path_lost(struct net_socket *s, const union net_addr *addr)
+{
+    struct net_path *p = net_path_find(s->net, s, addr), *next = NULL;
+    if (!p)
+        return;
+    struct net_transport *t = p->t;
+    bool chosen = t->path == p;
+    unlink_path(p);
+    for (int i = 0; chosen && i < NET_PATHS; i++) {
+        struct net_path *other = &t->paths[i];
+        if (other->t && t->checked_us - other->checked_us < NET_CONSENT_US &&
+            (!next || other->checked_us > next->checked_us))
+            next = other;
+    }
+    if (!next)
+        return;
+    t->path = next;
+    t->gso = s->net->gso && !next->socket->stream;
+    s->net->open_run = NULL;
 }
 
 bool net_path_is_used(const struct net_transport *t, const struct net_socket *s, const union net_addr *addr, int64_t now_us)
@@ -98,7 +123,7 @@ void net_path_checked(struct net_transport *t, struct net_socket *s, const union
     p->checked_us = t->checked_us = now_us;
     if (p != t->path && (nominated || !t->path || now_us - t->path->checked_us > SILENT_US)) {
         t->path = p;
-        t->gso = n->gso; /* another way out may take what the former refused */
+        t->gso = n->gso && !s->stream; /* another way out may take what the former refused */
         n->open_run = NULL;
     }
     if (t->state != NET_NEW)

@@ -59,7 +59,7 @@ static size_t held_gone(const struct net_held *h)
     return h->first < h->n_runs ? (size_t)(h->runs[h->first].bytes - h->bytes) : h->n_bytes;
 }
 
-static bool held_has_room(const struct net_held *h, size_t len)
+bool held_has_room(const struct net_held *h, size_t len)
 {
     return h->n_bytes - held_gone(h) + len <= h->cap_bytes && h->n_runs - h->first < h->cap_runs;
 }
@@ -106,8 +106,10 @@ uint8_t *send_room(struct net *n, size_t len)
     return n->area + n->area_len;
 }
 
-bool send_is_full(const struct net_socket *s, size_t len)
+bool send_is_full(const struct net_socket *s, enum net_class class, size_t len)
 {
+    if (s->stream)
+        return stream_is_full(s->stream, class, len);
     return s->blocked && !held_has_room(&s->held, len);
 }
 
@@ -268,7 +270,10 @@ void send_flush(struct net *n)
             order[count++] = r;
         n->dirty = s->next_dirty;
         s->first_run = s->last_run = NULL;
-        send_or_hold(n, s, order, count);
+        if (s->stream)
+            stream_flush(s, order, count);
+        else
+            send_or_hold(n, s, order, count);
     }
     n->n_runs = 0;
     n->area_len = 0;

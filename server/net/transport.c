@@ -108,6 +108,7 @@ int net_transport_connect(struct net_transport *t, const struct net_transport_co
         return ERR_STATE;
     union net_addr remote;
     memcpy(&remote, &config->remote, sizeof remote);
+    t->tcp = config->tcp;
     int err = set_remote(t, config);
     if (!err)
         err = ice_client_new(t, &remote);
@@ -155,6 +156,7 @@ void net_transport_free(struct net_transport *t)
     struct net *n = t->net;
     t->dead = true;
     dtls_close(t);
+    streams_forget(t);
     net_paths_clear(t);
     release_slot(t);
     if (t->own_socket)
@@ -221,6 +223,7 @@ void net_transports_tick(struct net *n, int64_t now_us)
         return;
     /* All are looked at, so not more often than every 2 ms: no timer here is finer. */
     n->timers_at_us = INT64_MAX;
+    streams_tick(n, now_us);
     for (unsigned i = 0; i < n->n_slots; i++) {
         struct net_transport *t = n->slots[i];
         if (!t)

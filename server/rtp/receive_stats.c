@@ -66,6 +66,7 @@ int receive_stats_report(struct receive_stats *s, uint32_t ssrc, int64_t now_us,
     int64_t lost = in_interval - (int64_t)(s->received - s->received_prior);
     s->expected_prior = (uint64_t)expected(s);
     s->received_prior = s->received;
+    s->loss_permille = in_interval <= 0 || lost <= 0 ? 0 : (uint32_t)(lost * 1000 / in_interval);
     uint32_t fraction = in_interval <= 0 || lost <= 0 ? 0 : (uint32_t)(lost * 256 / in_interval);
     *ret = (struct rtcp_report){
         .ssrc = ssrc,
@@ -88,7 +89,5 @@ uint64_t receive_stats_lost(const struct receive_stats *s)
 
 uint32_t receive_stats_loss_permille(const struct receive_stats *s)
 {
-    if (!s->started || (int64_t)s->received >= expected(s))
-        return 0;
-    return (uint32_t)((expected(s) - (int64_t)s->received) * 1000 / expected(s));
+    return s->loss_permille;
 }

@@ -17,7 +17,8 @@ struct receive_stats {
     uint32_t last_ts;
     uint64_t jitter_q4; /* × 16 */
     uint64_t sr_ntp;    /* of the last SR */
-    int64_t sr_at_us;   /* when it came, 0: none */
+    uint32_t loss_permille;
+    int64_t sr_at_us; /* when it came, 0: none */
 };
 
 void receive_stats_init(struct receive_stats *s, uint32_t clock_hz);
@@ -25,6 +26,6 @@ void receive_stats_packet(struct receive_stats *s, int64_t ext_seq, uint32_t ts,
 void receive_stats_sender_report(struct receive_stats *s, uint64_t ntp, int64_t now_us);
 /* A report block; begins a new interval for the fraction lost. ERR_AGAIN before the first packet. */
 int receive_stats_report(struct receive_stats *s, uint32_t ssrc, int64_t now_us, struct rtcp_report *ret);
-/* Loss since the stream began, in 1/1000. */
+/* Loss of the interval that the newest report ended, in 1/1000: what the line is like now, not what it has been. */
 uint32_t receive_stats_loss_permille(const struct receive_stats *s);
 uint64_t receive_stats_lost(const struct receive_stats *s); /* expected, not received; 0 when copies made up for it */

@@ -43,6 +43,10 @@ static void write_candidates(struct text *t, const struct sdp_answer *a)
     for (size_t i = 0; i < a->n_candidates; i++)
         line(t, "a=candidate:%zu 1 udp %u %s %u typ host\r\n", i + 1, (unsigned)(126u << 24 | (65535u - i) << 8 | 255u),
              a->candidates[i].address, a->candidates[i].port);
+    /* RFC 6544, 4.2: below every UDP candidate; direction preference of a passive host candidate is 4. */
+    for (size_t i = 0; a->tcp && i < a->n_candidates; i++)
+        line(t, "a=candidate:%zu 1 tcp %u %s %u typ host tcptype passive\r\n", a->n_candidates + i + 1,
+             (unsigned)(90u << 24 | (4u << 13 | (8191u - i)) << 8 | 255u), a->candidates[i].address, a->candidates[i].port);
     line(t, "a=end-of-candidates\r\n");
 }
 
@@ -57,6 +61,8 @@ static void write_codec(struct text *t, const struct sdp_codec *c)
         line(t, "a=rtcp-fb:%u transport-cc\r\n", c->pt);
     else if (c->remb)
         line(t, "a=rtcp-fb:%u goog-remb\r\n", c->pt);
+    if (c->red_pt != SDP_NO_PT)
+        line(t, "a=rtpmap:%u red/48000/2\r\na=fmtp:%u %u/%u\r\n", c->red_pt, c->red_pt, c->pt, c->pt);
     if (c->name == SDP_OPUS)
         return;
     if (c->fir)
@@ -76,6 +82,8 @@ static void write_media_line(struct text *t, const struct sdp_section *s)
         line(t, " %u", s->codecs[i].pt);
         if (s->codecs[i].rtx_pt != SDP_NO_PT)
             line(t, " %u", s->codecs[i].rtx_pt);
+        if (s->codecs[i].red_pt != SDP_NO_PT)
+            line(t, " %u", s->codecs[i].red_pt);
     }
     line(t, "\r\nc=IN IP4 0.0.0.0\r\n");
 }

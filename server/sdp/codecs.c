@@ -79,7 +79,7 @@ static bool recognise(enum sdp_kind kind, const char *rtpmap, const char *fmtp, 
         if (i == SDP_H264 &&
             (!parameter_is(fmtp, "packetization-mode", "1") || !parameter_is(fmtp, "profile-level-id", "42e01f")))
             return false;
-        *c = (struct sdp_codec){.name = (enum sdp_codec_name)i, .rtx_pt = SDP_NO_PT};
+        *c = (struct sdp_codec){.name = (enum sdp_codec_name)i, .rtx_pt = SDP_NO_PT, .red_pt = SDP_NO_PT};
         snprintf(c->fmtp, sizeof c->fmtp, "%s", known[i].fmtp);
         return true;
     }
@@ -96,6 +96,23 @@ static uint8_t find_rtx(const struct table *t, const GstSDPMedia *m, uint32_t pt
         if (strcasecmp(t->rtpmap[rtx], "rtx/90000") == 0 && parameter(t->fmtp[rtx], "apt", &value) > 0 &&
             parse_number(value, PT_MAX, "; ", &apt, NULL) && apt == pt)
             return (uint8_t)rtx;
+    }
+    return SDP_NO_PT;
+}
+
+/* RFC 2198, 5: its parameters name the payload types that it carries; all must be the one meant. */
+static uint8_t find_red(const struct table *t, const GstSDPMedia *m, uint32_t pt)
+{
+    for (guint i = 0; i < gst_sdp_media_formats_len(m); i++) {
+        uint32_t red, carried = PT_MAX + 1;
+        if (!parse_number(gst_sdp_media_get_format(m, i), PT_MAX, "", &red, NULL) || !t->rtpmap[red] || !t->fmtp[red] ||
+            strcasecmp(t->rtpmap[red], "red/48000/2") != 0)
+            continue;
+        const char *at = t->fmtp[red];
+        while (*at && parse_number(at, PT_MAX, "/", &carried, &at) && carried == pt) {
+        }
+        if (carried == pt && *at == '\0')
+            return (uint8_t)red;
     }
     return SDP_NO_PT;
 }
@@ -139,6 +156,8 @@ int parse_codecs(const struct strict *s, const GstSDPMedia *m, struct sdp_sectio
         c.pt = (uint8_t)pt;
         if (section->kind == SDP_VIDEO)
             c.rtx_pt = find_rtx(&t, m, pt);
+        else
+            c.red_pt = find_red(&t, m, pt);
         read_feedback(m, &c);
         section->codecs[section->n_codecs++] = c;
     }

@@ -187,8 +187,10 @@ static int parse_body(const struct strict *s, const GstSDPMedia *m, struct sdp_s
         err = parse_simulcast(s, m, section);
     if (!err && sends)
         err = parse_ssrcs(s, m, section);
-    if (!err && sends)
+    if (!err && sends) {
         section->n_codecs = 1; /* the first that we speak is the one that is sent */
+        section->codecs[0].red_pt = SDP_NO_PT;
+    }
     return err;
 }
 

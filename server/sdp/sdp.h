@@ -65,6 +65,7 @@ struct sdp_codec {
     enum sdp_codec_name name;
     uint8_t pt;                              /* the client's number, used both ways */
     uint8_t rtx_pt;                          /* SDP_NO_PT: no retransmission */
+    uint8_t red_pt;                          /* Opus that we send: RFC 2198 around it; SDP_NO_PT: not taken */
     bool nack, pli, fir, transport_cc, remb; /* feedback that the client offers */
     char fmtp[SDP_FMTP_MAX];                 /* "" without */
 };
@@ -128,6 +129,7 @@ struct sdp_answer {
     uint64_t session_id;
     const struct sdp_candidate *candidates;
     size_t n_candidates;
+    bool tcp;                                /* each candidate takes TCP connections too (RFC 6544) */
     struct sdp_slot slots[SDP_SECTIONS_MAX]; /* for sections whose role receives */
 };
 

@@ -53,8 +53,11 @@ int peer_new(struct sfu *s, const struct peer_config *config, struct peer **ret_
     }
     p->pacer = pacer_new();
     p->slots = calloc(config->n_slots ? config->n_slots : 1, sizeof *p->slots);
-    if (!p->pacer || !p->slots)
+    p->downlink = config->estimates ? malloc(sizeof *p->downlink) : NULL;
+    if (!p->pacer || !p->slots || (config->estimates && !p->downlink))
         goto fail;
+    if (p->downlink)
+        downlink_init(p->downlink, config->start_bps);
     for (size_t i = 0; i < config->n_slots; i++)
         slot_init(&p->slots[i], p, &config->slots[i]);
     p->n_slots = config->n_slots;
@@ -65,6 +68,7 @@ fail:
     if (p) {
         pacer_free(p->pacer);
         free(p->slots);
+        free(p->downlink);
         free(p);
     }
     return ERR_NOMEM;
@@ -92,6 +96,7 @@ void peer_free(struct peer *p, int64_t now_us)
     pacer_free(p->pacer);
     free(p->slots);
     free(p->feedback);
+    free(p->downlink);
     p->sfu->n_peers--;
     free(p);
 }
@@ -289,11 +294,25 @@ bool peer_queue(struct peer *p, bool sound, const struct pacer_packet *item, int
             return false;
         }
     }
-    if (!p->queued) {
-        p->queued = true;
-        p->sfu->ready[p->sfu->n_ready++] = p;
-    }
+    peer_get_ready(p);
     return true;
+}
+
+void peer_get_ready(struct peer *p)
+{
+    if (p->queued)
+        return;
+    p->queued = true;
+    p->sfu->ready[p->sfu->n_ready++] = p;
+}
+
+int64_t peer_due_us(const struct peer *p, int64_t now_us)
+{
+    int64_t due_us = pacer_next_us(p->pacer, now_us);
+    bool probes = p->downlink && p->downlink->cluster.id;
+    if (due_us != INT64_MAX || !probes)
+        return due_us;
+    return (now_us / PACER_BURST_US + 1) * PACER_BURST_US;
 }
 
 static enum sfu_class class_of(const struct slot *s)
@@ -321,8 +340,29 @@ static void stamp_vp8(uint8_t *payload, const struct pacer_packet *item)
 
 static void note_sent(struct peer *p, uint16_t seq, size_t bytes, int64_t now_us)
 {
-    p->sent[seq % PEER_SENT_RING] =
-        (struct peer_sent){.sent_us = now_us, .seq = seq, .bytes = (uint16_t)bytes, .waiting = true};
+    bytes += PEER_OUTSIDE;
+    p->sent[seq % PEER_SENT_RING] = (struct peer_sent){
+        .sent_us = now_us, .seq = seq, .bytes = (uint16_t)bytes, .probe = downlink_sent(p, bytes, now_us), .waiting = true};
+}
+
+void peer_send_padding(struct peer *p, struct slot *s, uint8_t bytes, int64_t now_us)
+{
+    const struct rtp_header *h = &s->rtx_header;
+    uint8_t header[RTP_HEADER_MAX];
+    struct rtp_stamp stamp = {
+        .padding = true,
+        .seq = s->rtx_seq++,
+        .ts = s->rewrite.newest_ts,
+        .abs_time = h->at_abs_time ? rtp_abs_time(now_us) : 0,
+    };
+    if (h->at_transport_seq) {
+        stamp.transport_seq = p->transport_seq++;
+        note_sent(p, stamp.transport_seq, (size_t)h->len + bytes, now_us);
+    }
+    rtp_header_stamp(h, &stamp, header);
+    if (p->sfu->shell.send_rtp(p->transport, class_of(s), header, h->len, header, 0, bytes))
+        p->sfu->stats.drops[SFU_DROP_SEND]++;
+    p->sfu->stats.padding_packets++;
 }
 
 static void release(struct peer *p, const struct pacer_packet *item, uint8_t padding, int64_t now_us)
@@ -339,6 +379,8 @@ static void release(struct peer *p, const struct pacer_packet *item, uint8_t pad
         .ts = item->ts,
         .abs_time = h->at_abs_time ? rtp_abs_time(now_us) : 0,
     };
+    uint8_t red_pt = 0;
+    const uint8_t *red = slot_is_picture(s) ? NULL : slot_red_payload(s, item, &len, &red_pt);
     if (h->at_transport_seq) {
         stamp.transport_seq = p->transport_seq++;
         note_sent(p, stamp.transport_seq, h->len + len + padding, now_us);
@@ -351,13 +393,15 @@ static void release(struct peer *p, const struct pacer_packet *item, uint8_t pad
         stamp_vp8(payload, item);
     }
     rtp_header_stamp(h, &stamp, header);
+    if (red)
+        header[1] = (uint8_t)((header[1] & 0x80) | red_pt);
     struct rtx_wrapped wrapped = {0};
     if (item->repair) {
         wrapped = rtx_wrap(payload, len, item->seq);
         payload = wrapped.at;
         len = wrapped.len;
     }
-    int err = p->sfu->shell.send_rtp(p->transport, class_of(s), header, h->len, payload, len, padding);
+    int err = p->sfu->shell.send_rtp(p->transport, class_of(s), header, h->len, red ? red : payload, len, padding);
     if (item->repair)
         rtx_unwrap_after_send(&wrapped);
     memcpy(item->packet->bytes + item->offset, kept, n_kept);
@@ -405,4 +449,5 @@ void peer_flush(struct peer *p, int64_t now_us)
         release(p, &item, padding, now_us);
         packet_unref(item.packet);
     }
+    downlink_pad(p, now_us);
 }

@@ -13,6 +13,7 @@
 #include "bwe/pacer.h"
 #include "rtp/clockmap.h"
 #include "rtp/transport_cc.h"
+#include "sfu/downlink.h"
 #include "sfu/sfu.h"
 #include "sfu/slot.h"
 #include "sfu/source.h"
@@ -22,7 +23,8 @@ enum {
     PEER_FEEDBACK_US = 60 * 1000,  /* transport-cc feedback to publishers, 50–100 ms */
     PEER_REPORT_US = 1000 * 1000,  /* receiver and sender reports */
     PEER_TOGETHER_US = 300 * 1000, /* a sender report so near its time goes along with one that is due */
-    PEER_SENT_RING = 512,          /* packets whose transport feedback is awaited */
+    PEER_OUTSIDE = 44,             /* bytes of IP, UDP and the SRTP tag around a packet */
+    PEER_SENT_RING = 1024,         /* packets whose transport feedback is awaited */
     PEER_RTT_DEFAULT_US = 100 * 1000,
     PEER_REPAIRS_AT_ONCE = 512,        /* a second of a picture; beyond it no more repairs than packets that are sent */
     PEER_SSRC_CHANGES_AT_ONCE = 16,    /* every stream of a client that begins anew … */
@@ -49,6 +51,8 @@ struct peer_config {
     struct publish_config publish[SFU_KINDS];
     struct slot_config slots[SFU_SLOTS_MAX];
     size_t n_slots;
+    bool estimates;     /* its client promises transport-wide feedback for what we send */
+    uint32_t start_bps; /* of the estimate; 0: unknown */
 };
 
 struct peer_stream {
@@ -60,6 +64,7 @@ struct peer_stream {
 struct peer_sent {
     int64_t sent_us;
     uint16_t seq, bytes;
+    uint8_t probe; /* its cluster, 0: none */
     bool waiting;
 };
 
@@ -70,6 +75,7 @@ struct peer_line {
     uint64_t acked_bytes;
     uint64_t remb_bps;
     uint32_t loss_permille, acked_bps; /* of the last second */
+    uint32_t estimate_bps;             /* 0: nobody estimates */
     int64_t since_us;
 };
 
@@ -99,6 +105,7 @@ struct peer {
     uint16_t repairs_left; /* repairs ≤ packets sent + PEER_REPAIRS_AT_ONCE */
     struct peer_sent sent[PEER_SENT_RING];
     struct peer_line line;
+    struct downlink *downlink; /* NULL: not estimated */
     uint64_t rtcp_malformed;
     uint8_t fir_seq;
 };
@@ -122,6 +129,13 @@ static inline void peer_wake(struct peer *p, int64_t at_us)
 void peer_flush(struct peer *p, int64_t now_us);
 /* Moves a descriptor into the pacer; drops and counts when it is full. */
 bool peer_queue(struct peer *p, bool sound, const struct pacer_packet *item, int64_t now_us);
+
+/* It has something to send besides what is queued: it is looked at in this turn. */
+void peer_get_ready(struct peer *p);
+/* When its pacer releases something next, or a probe goes on; INT64_MAX: nothing waits. */
+int64_t peer_due_us(const struct peer *p, int64_t now_us);
+/* An RTX packet without content. */
+void peer_send_padding(struct peer *p, struct slot *s, uint8_t bytes, int64_t now_us);
 
 /* For sources: asks this publisher. */
 void peer_send_nack(struct peer *p, uint32_t media_ssrc, const uint16_t *seqs, size_t n);

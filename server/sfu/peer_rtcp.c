@@ -177,6 +177,10 @@ void peer_tick(struct peer *p, int64_t now_us)
     send_feedback(p, now_us);
     send_reports(p, now_us);
     close_line_interval(p, now_us);
+    if (p->downlink) {
+        downlink_tick(p, now_us);
+        peer_wake(p, p->downlink->tick_us);
+    }
 }
 
 /* ---- from the client ---- */
@@ -248,25 +252,14 @@ static bool take_nack(struct peer *p, const struct rtcp_block *b, int64_t now_us
     return true;
 }
 
-static bool take_transport_feedback(struct peer *p, const struct rtcp_block *b)
+static bool take_transport_feedback(struct peer *p, const struct rtcp_block *b, int64_t now_us)
 {
     struct transport_cc_feedback f;
     if (transport_cc_parse(b, &f))
         return false;
     p->sfu->stats.transport_feedback_received++;
-    for (size_t i = 0; i < f.n; i++) {
-        struct peer_sent *sent = &p->sent[f.packets[i].seq % PEER_SENT_RING];
-        if (!sent->waiting || sent->seq != f.packets[i].seq)
-            continue;
-        p->line.reported++;
-        if (f.packets[i].received) {
-            sent->waiting = false;
-            p->line.acked_bytes += sent->bytes;
-        } else {
-            p->line.lost++; /* once a feedback; one that came after all is taken back by nobody: it was late */
-            sent->waiting = false;
-        }
-    }
+    if (p->downlink)
+        downlink_feedback(p, &f, now_us);
     return true;
 }
 
@@ -275,7 +268,7 @@ static bool take_rtpfb(struct peer *p, const struct rtcp_block *b, int64_t now_u
     if (b->count == RTCP_NACK)
         return take_nack(p, b, now_us);
     if (b->count == RTCP_TRANSPORT_CC)
-        return take_transport_feedback(p, b);
+        return take_transport_feedback(p, b, now_us);
     return true;
 }
 
@@ -301,6 +294,8 @@ static bool take_psfb(struct peer *p, const struct rtcp_block *b, int64_t now_us
         return true;
     case RTCP_AFB: {
         int err = rtcp_get_remb(b, &p->line.remb_bps);
+        if (!err && p->downlink)
+            downlink_remb(p, p->line.remb_bps, now_us);
         return err == 0 || err == ERR_UNSUPPORTED;
     }
     default: return true;

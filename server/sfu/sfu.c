@@ -22,6 +22,7 @@ const char *sfu_drop_str(enum sfu_drop d)
         [SFU_DROP_REQUESTS] = "requests",
         [SFU_DROP_RATE] = "rate",
         [SFU_DROP_SSRC_CHANGES] = "ssrc_changes",
+        [SFU_DROP_LATE] = "late",
     };
     return d < SFU_DROP_COUNT ? names[d] : "unknown";
 }
@@ -55,15 +56,24 @@ uint32_t sfu_random(struct sfu *s)
     return (uint32_t)((s->random * 0x2545f4914f6cdd1dULL) >> 32);
 }
 
-static void flush(struct sfu *s, int64_t now_us)
+/* Returns when the next packet may leave. */
+static int64_t flush(struct sfu *s, int64_t now_us)
 {
-    size_t n = s->n_ready, first = n ? s->rotation++ % n : 0;
-    for (size_t i = 0; i < n; i++) {
-        struct peer *p = s->ready[(first + i) % n];
-        p->queued = false;
-        peer_flush(p, now_us);
+    size_t n = s->n_ready, first = n ? s->rotation++ % n : 0, kept = 0;
+    int64_t next_us = INT64_MAX;
+    for (size_t i = 0; i < n; i++)
+        peer_flush(s->ready[(first + i) % n], now_us);
+    for (size_t i = 0; i < n; i++) { /* those whose pacer holds something back stay */
+        struct peer *p = s->ready[i];
+        int64_t due_us = peer_due_us(p, now_us);
+        p->queued = due_us != INT64_MAX;
+        if (!p->queued)
+            continue;
+        s->ready[kept++] = p;
+        next_us = due_us < next_us ? due_us : next_us;
     }
-    s->n_ready = 0;
+    s->n_ready = kept;
+    return next_us;
 }
 
 int64_t sfu_turn(struct sfu *s, int64_t now_us)
@@ -75,6 +85,8 @@ int64_t sfu_turn(struct sfu *s, int64_t now_us)
     }
     for (struct router *r = s->routers; r; r = r->next)
         router_settle(r, now_us);
-    flush(s, now_us);
-    return s->routers ? s->tick_us : INT64_MAX;
+    int64_t next_us = flush(s, now_us);
+    if (s->routers && s->tick_us < next_us)
+        next_us = s->tick_us;
+    return next_us;
 }

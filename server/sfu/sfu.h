@@ -33,6 +33,7 @@ struct source;
 
 enum {
     SFU_LAYERS = 3,
+    SFU_TIDS = 3,  /* temporal layers */
     SFU_KINDS = 4, /* index: enum wish_kind; 0 unused */
     SFU_SLOTS_MAX = 48,
     SFU_MID_MAX = 17,
@@ -57,12 +58,13 @@ enum sfu_drop {
     SFU_DROP_REQUESTS,     /* a subscriber that wants keyframes too often */
     SFU_DROP_RATE,         /* a publisher that sends more than it may */
     SFU_DROP_SSRC_CHANGES, /* a publisher whose tracks change their SSRC too often */
+    SFU_DROP_LATE,         /* waited too long for a subscriber's line */
     SFU_DROP_COUNT,
 };
 const char *sfu_drop_str(enum sfu_drop d); /* metric suffix */
 
 struct sfu_stats {
-    uint64_t forwarded_packets, retransmitted_packets, repaired_packets;
+    uint64_t forwarded_packets, retransmitted_packets, repaired_packets, padding_packets;
     uint64_t nacks_sent, nacks_received, keyframe_requests, keyframes_received;
     uint64_t transport_feedback_sent, transport_feedback_received, sender_reports;
     uint64_t slot_switches;

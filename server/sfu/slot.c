@@ -1,10 +1,12 @@
 #include "sfu/slot.h"
 
 #include "base/err.h"
+#include "rtp/red.h"
 #include "sfu/peer.h"
 #include "sfu/router.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { PICTURE_FRAME_TICKS = 3000, SOUND_FRAME_TICKS = 960 };
 
@@ -21,18 +23,40 @@ enum wish_kind slot_kind(const struct slot *s)
 void slot_init(struct slot *s, struct peer *p, const struct slot_config *config)
 {
     bool picture;
-    *s = (struct slot){.config = *config, .peer = p, .layer = SLOT_NO_LAYER, .target = SLOT_NO_LAYER};
+    *s = (struct slot){.config = *config,
+                       .peer = p,
+                       .layer = SLOT_NO_LAYER,
+                       .target = SLOT_NO_LAYER,
+                       .limit = SFU_LAYERS - 1,
+                       .max_tid = SLOT_ALL_TIDS};
     picture = slot_is_picture(s);
     s->rtx_seq = (uint16_t)(sfu_random(p->sfu) & 0x7fff);
     rewrite_init(&s->rewrite, (uint16_t)sfu_random(p->sfu), sfu_random(p->sfu), picture ? 90000 : 48000,
                  picture ? PICTURE_FRAME_TICKS : SOUND_FRAME_TICKS);
 }
 
+static void forget_said(struct slot *s)
+{
+    for (unsigned i = 0; i < SLOT_RED_MAX; i++) {
+        if (s->said[i].packet)
+            packet_unref(s->said[i].packet);
+        s->said[i].packet = NULL;
+    }
+}
+
 void slot_finish(struct slot *s, int64_t now_us)
 {
     slot_bind(s, NULL, now_us);
+    forget_said(s);
     free(s->sent);
     s->sent = NULL;
+}
+
+/* What its receiver is told is another thing. */
+static void note_change(struct slot *s)
+{
+    if (s->peer->router)
+        s->peer->router->dirty++;
 }
 
 static void show(struct slot *s, uint32_t number)
@@ -40,8 +64,7 @@ static void show(struct slot *s, uint32_t number)
     if (s->shown == number)
         return;
     s->shown = number;
-    if (s->peer->router)
-        s->peer->router->dirty++;
+    note_change(s);
 }
 
 void slot_settle(struct slot *s)
@@ -82,7 +105,12 @@ static bool prepare(struct slot *s, struct source *source)
         return false;
     if (slot_is_picture(s) && !s->sent && s->config.rtx_ssrc)
         s->sent = calloc(1, sizeof *s->sent); /* without it losses are not repaired, the picture goes on */
-    return build_headers(s, codec) == 0;
+    bool other = s->header.len && (s->header.bytes[1] & 0x7f) != codec->pt;
+    if (build_headers(s, codec))
+        return false;
+    if (other) /* what waits would be stamped with the new codec's payload type */
+        pacer_forget(s->peer->pacer, s);
+    return true;
 }
 
 /* Its source is about to leave. */
@@ -137,6 +165,9 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
     s->source = source;
     s->layer = s->target = SLOT_NO_LAYER;
     s->bound_us = now_us;
+    downlink_unsettle(s->peer);
+    if (slot_paused(s))
+        note_change(s);
     if (!source)
         return; /* what is shown is settled by the router: another source may follow at once */
     source_add_slot(source, s);
@@ -153,15 +184,93 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us)
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us)
 {
     s->asked_height = height;
-    if (s->want_height != height)
-        slot_choose(s, now_us);
+    if (s->want_height == height)
+        return;
+    downlink_unsettle(s->peer);
+    slot_choose(s, now_us);
+}
+
+/* The last picture may be of somebody who has left the slot meanwhile. */
+static void end_pause(struct slot *s)
+{
+    note_change(s);
+    if (s->source && s->shown != s->source->number)
+        s->shown = 0;
+}
+
+void slot_limit(struct slot *s, unsigned layer, unsigned tid, int64_t now_us)
+{
+    s->max_tid = (uint8_t)tid;
+    if (s->tid > tid)
+        s->tid = (uint8_t)tid;
+    if (s->limit == layer)
+        return;
+    bool was_paused = slot_paused(s);
+    s->limit = (uint8_t)layer;
+    if (slot_paused(s)) {
+        begin_silence(s, now_us);
+        s->layer = s->target = SLOT_NO_LAYER;
+        rewrite_stop(&s->rewrite);
+        note_change(s);
+        return;
+    }
+    if (was_paused)
+        end_pause(s);
+    s->target = 0;
+    slot_choose(s, now_us);
+}
+
+void slot_begin_again(struct slot *s, int64_t now_us)
+{
+    if (!s->source || s->layer == SLOT_NO_LAYER)
+        return;
+    s->layer = SLOT_NO_LAYER;
+    s->rewrite.ended_frame = false;
+    slot_choose(s, now_us);
+}
+
+/* ---- redundant sound ---- */
+
+void slot_set_red(struct slot *s, unsigned n)
+{
+    s->red = (uint8_t)n;
+    if (!n)
+        forget_said(s);
+}
+
+static void note_said(struct slot *s, const struct pacer_packet *item)
+{
+    if (s->said[SLOT_RED_MAX - 1].packet)
+        packet_unref(s->said[SLOT_RED_MAX - 1].packet);
+    memmove(s->said + 1, s->said, sizeof s->said - sizeof s->said[0]);
+    s->said[0] = (struct slot_spoken){packet_ref(item->packet), item->offset, item->len, item->ts};
+}
+
+const uint8_t *slot_red_payload(struct slot *s, const struct pacer_packet *item, size_t *ret_len, uint8_t *ret_pt)
+{
+    enum { PAYLOAD_MAX = 1000 };
+    static uint8_t payload[PAYLOAD_MAX];
+    const struct slot_codec *codec = &s->config.codecs[RTP_OPUS];
+    struct red_block blocks[SLOT_RED_MAX + 1];
+    size_t n = 0;
+    if (!s->red || codec->red_pt == SFU_NO_PT)
+        return NULL;
+    for (unsigned i = s->red; i-- > 0;)
+        if (s->said[i].packet)
+            blocks[n++] =
+                (struct red_block){s->said[i].packet->bytes + s->said[i].offset, s->said[i].len, s->said[i].ts, codec->pt};
+    blocks[n++] = (struct red_block){item->packet->bytes + item->offset, item->len, item->ts, codec->pt};
+    *ret_len = red_write(blocks, n, payload, sizeof payload);
+    *ret_pt = codec->red_pt;
+    note_said(s, item);
+    return *ret_len ? payload : NULL;
 }
 
 /* The packet's layer begins to flow, if it may here. */
 static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
 {
     if (slot_is_picture(s)) {
-        if (!seen->starts_keyframe)
+        if (!seen->starts_keyframe || slot_paused(s) || seen->layer > s->limit)
             return false;
         if (s->layer != SLOT_NO_LAYER && seen->layer != s->target)
             return false;
@@ -179,6 +288,7 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
         return false;
     }
     s->layer = seen->layer;
+    s->tid = s->max_tid;
     s->silence_left = 0;
     s->report_us = now_us;
     peer_wake(s->peer, now_us);
@@ -214,10 +324,28 @@ static void place_vp8(struct pacer_packet *item, const struct vp8_descriptor *d)
     item->at_tid_keyidx = d->has_keyidx ? d->at_tid_keyidx : 0;
 }
 
+/* A temporal layer that the line does not hold is left out. One more is taken up where nothing of it is needed: at a frame
+ * that says so (RFC 7741: Y), or at the next keyframe. */
+static bool leave_out(struct slot *s, const struct seen *seen)
+{
+    const struct vp8_descriptor *d = &seen->video.vp8;
+    if (s->source->codec != RTP_VP8 || !d->has_tid || d->tid <= s->tid)
+        return false;
+    if (d->layer_sync && d->tid <= s->max_tid) {
+        s->tid = s->max_tid;
+        return false;
+    }
+    rewrite_drop(&s->rewrite, seen->ext_seq);
+    rewrite_vp8_drop(&s->rewrite, d);
+    return true;
+}
+
 static void emit(struct slot *s, const struct seen *seen, int64_t now_us)
 {
     struct sfu_stats *stats = &s->peer->sfu->stats;
     struct rewritten numbers;
+    if (leave_out(s, seen))
+        return;
     if (rewrite_packet(&s->rewrite, seen->ext_seq, seen->ts, seen->ends_frame, now_us, &numbers)) {
         stats->drops[SFU_DROP_SWITCHED]++;
         return;
@@ -263,6 +391,8 @@ static void catch_up(struct slot *s, const struct seen *entered, int64_t now_us)
 void slot_forward(struct slot *s, const struct seen *seen, int64_t now_us)
 {
     bool entered = false;
+    if (slot_paused(s))
+        return;
     if (seen->layer != s->layer) {
         if (!enter(s, seen, now_us))
             return;
@@ -296,9 +426,11 @@ void slot_choose(struct slot *s, int64_t now_us)
 {
     enum { EMPTY_US = 1500 * 1000 };
     take_height(s, now_us);
-    if (!s->source || !slot_is_picture(s))
+    if (!s->source || !slot_is_picture(s) || slot_paused(s))
         return;
     s->target = (uint8_t)source_choose_layer(s->source, s->want_height, now_us);
+    if (s->target > s->limit)
+        s->target = s->limit;
     if (s->layer == SLOT_NO_LAYER)
         replay(s, now_us);
     if (s->target != s->layer) {

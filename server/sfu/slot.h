@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/allowance.h"
+#include "bwe/pacer.h"
 #include "rtp/history.h"
 #include "rtp/rewrite.h"
 #include "sfu/sfu.h"
@@ -19,6 +20,8 @@
 
 enum {
     SLOT_NO_LAYER = 0xff,
+    SLOT_ALL_TIDS = 7,
+    SLOT_RED_MAX = 2,
     SLOT_REPLAY_US = 300 * 1000, /* a keyframe so young is not asked for again: the slot begins with it out of the history */
 };
 
@@ -42,6 +45,7 @@ enum slot_role { SLOT_STAGE_SOUND, SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN, SLOT_
 
 struct slot_codec {
     uint8_t pt, rtx_pt; /* SFU_NO_PT: not taken by this client */
+    uint8_t red_pt;     /* of Opus; SFU_NO_PT likewise */
     bool nack;
 };
 
@@ -54,6 +58,13 @@ struct slot_config {
     struct rtp_ext_ids ids;
 };
 
+/* A packet of sound that was sent; holds a reference. */
+struct slot_spoken {
+    struct packet *packet; /* NULL: none */
+    uint16_t offset, len;
+    uint32_t ts;
+};
+
 struct slot {
     struct slot_config config;
     struct peer *peer;
@@ -62,6 +73,10 @@ struct slot {
     bool started;                       /* `rewrite` has its first numbers */
     uint16_t want_height, asked_height; /* asked: by the layout, becomes the wanted one as soon as it may */
     struct allowance requests, heights;
+    uint8_t limit;        /* the highest layer that its line holds; SLOT_NO_LAYER: nothing of it, it is paused */
+    uint8_t max_tid, tid; /* temporal layers that its line holds, and that flow */
+    uint8_t red;          /* predecessors that each packet of sound carries, 0 … SLOT_RED_MAX */
+    struct slot_spoken said[SLOT_RED_MAX]; /* the newest that were sent, youngest first */
     uint16_t rtx_seq;
     struct rtp_header header, rtx_header; /* templates for the source's codec */
     struct rewrite rewrite;
@@ -71,7 +86,7 @@ struct slot {
     int64_t bound_us;      /* when the source was put in */
     int64_t silence_us;    /* when the next frame of silence is due … */
     uint8_t silence_left;  /* … and how many are to follow */
-    uint32_t shown;        /* number of the endpoint that flows, 0: empty; what is reported */
+    uint32_t shown;        /* number of the endpoint that flows, 0: empty; told while it is not paused */
     uint64_t lost_reports; /* receiver's: newest cumulative loss */
 };
 
@@ -91,6 +106,24 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us);
 /* It stays as it is for now: an empty one is reported empty. */
 void slot_settle(struct slot *s);
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us);
+/* What its line holds: layers up to `layer`, temporal layers up to `tid`. SLOT_NO_LAYER: paused. */
+void slot_limit(struct slot *s, unsigned layer, unsigned tid, int64_t now_us);
+static inline bool slot_paused(const struct slot *s)
+{
+    return s->limit == SLOT_NO_LAYER;
+}
+/* What its receiver is told: whether there is something that its line does not hold, and who is in it; while it is paused,
+ * who would be. */
+static inline bool slot_told_paused(const struct slot *s)
+{
+    return s->source && slot_paused(s);
+}
+static inline uint32_t slot_told_number(const struct slot *s)
+{
+    return slot_told_paused(s) ? s->source->number : s->shown;
+}
+/* What was queued for it is gone: it goes on with a keyframe. */
+void slot_begin_again(struct slot *s, int64_t now_us);
 /* Chooses the layer anew; asks for a keyframe when it is another one. */
 void slot_choose(struct slot *s, int64_t now_us);
 /* A packet of its source, fan-out's step. */
@@ -101,6 +134,11 @@ void slot_skip(struct slot *s, unsigned layer, int64_t ext_seq);
 void slot_resend(struct slot *s, uint16_t seq, int64_t now_us);
 /* Its picture has broken at the receiver: PLI or FIR. */
 void slot_keyframe(struct slot *s, int64_t now_us);
+/* How many predecessors its packets carry from now on, if the client takes RED. */
+void slot_set_red(struct slot *s, unsigned n);
+/* The payload of a packet of sound with its predecessors; `ret_pt` becomes RED's. NULL: it goes plain. Valid until the next
+ * call for any slot. */
+const uint8_t *slot_red_payload(struct slot *s, const struct pacer_packet *item, size_t *ret_len, uint8_t *ret_pt);
 /* A frame of silence when one is due. */
 void slot_silence(struct slot *s, int64_t now_us);
 /* Source and layer are flowing. */

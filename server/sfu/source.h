@@ -38,6 +38,8 @@ struct layer {
     struct nack_generator nack;
     struct history *history;
     struct rate_meter rate;
+    struct rate_meter tid_rates[SFU_TIDS - 1]; /* of the lower temporal layers, each with those below it */
+    bool has_tids;
     int64_t newest_us; /* arrival of the newest packet */
     int64_t first_us;
     int64_t newest_seq;     /* extended */
@@ -145,6 +147,9 @@ uint8_t source_slot_layers(const struct source *s);
 int64_t source_session_us(struct source *s, unsigned layer, uint32_t ts, int64_t now_us);
 uint32_t source_ts_at(struct source *s, unsigned layer, int64_t now_us);
 uint32_t source_bps(const struct source *s);
+/* What the layer takes, bit/s on the wire: with temporal layers up to 0, 1 …; the last entry is all of it. Returns how many
+ * entries there are, 1 without temporal layers. A layer that is not known yet is guessed from its height. */
+unsigned source_layer_rates(const struct source *s, unsigned layer, int64_t now_us, uint32_t ret_bps[SFU_TIDS]);
 
 void source_add_slot(struct source *s, struct slot *slot); /* room was made by source_reserve() */
 int source_reserve(struct source *s, size_t slots);

@@ -64,7 +64,7 @@ static void equip_worker(struct supervisor *s, struct child *worker)
     const struct media_sockets *media = &s->media[worker->index];
     struct link_message m = {.kind = LINK_SOCKETS, .a = (uint32_t)media->n};
     snprintf(m.text, sizeof m.text, "%s", s->settings.announce);
-    child_send(worker, &m, media->fd, media->n);
+    child_send(worker, &m, media->fd, media->n + media->n_listeners);
     struct child *control = control_of(s);
     if (control && upgrade_shows(s, worker))
         supervisor_pair_up(control, worker);

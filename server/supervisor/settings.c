@@ -113,6 +113,10 @@ int settings_line(struct settings *s, const char *line)
     }
     if (strcmp(key, "log_level") == 0)
         return set_level(s, value);
+    if (strcmp(key, "media_tcp") == 0) {
+        s->media_tcp = strcmp(value, "1") == 0;
+        return 0;
+    }
     if (strcmp(key, "media_port") == 0 || strcmp(key, "workers") == 0)
         return set_number(s, key, value);
     return set_text(s, key, value);

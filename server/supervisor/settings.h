@@ -5,6 +5,7 @@
  *   plain=ADDRESS PORT       a plain HTTP listener, loopback only
  *   media=ADDRESS            a local address that every worker gets a UDP socket on
  *   media_port=N             worker i binds N + i; 0: the kernel chooses
+ *   media_tcp=0|1            with a TCP listener beside each UDP socket (ICE-TCP)
  *   announce=A B …           addresses that workers put into their answers instead of their own
  *   workers=N  data=PATH  log_level=error|warn|info|debug
  *   sandbox=enforce|log|off  handed on to the children
@@ -23,7 +24,7 @@
 
 enum {
     SETTINGS_LISTENERS_MAX = LINK_FDS_MAX,
-    SETTINGS_MEDIA_MAX = LINK_FDS_MAX,
+    SETTINGS_MEDIA_MAX = LINK_FDS_MAX / 2, /* UDP sockets and listeners travel in one message */
     SETTINGS_WORKERS_MAX = 64,
 };
 
@@ -38,6 +39,7 @@ struct settings {
     char media[SETTINGS_MEDIA_MAX][64];
     size_t n_media;
     uint16_t media_port;
+    bool media_tcp;
     char announce[LINK_TEXT_MAX];
     unsigned workers;
     char data[PATH_MAX];

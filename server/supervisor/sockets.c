@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #define BUFFER_WANTED_BYTES (4 * 1024 * 1024)
 #define BUFFER_ENOUGH_BYTES (1024 * 1024)
 #define BACKLOG 1024
+#define PORT_TRIES 16
 
 static int resolve(const char *host, uint16_t port, int type, struct sockaddr_storage *ret_addr, socklen_t *ret_len)
 {
@@ -113,43 +115,95 @@ static int enlarge(int fd, int option, int force_option)
     return bytes / 2; /* the kernel counts its own overhead in and reports the double */
 }
 
+/* A connection inherits all this; its worker may set no option. A stream that is slow must not hide seconds of media in the
+ * kernel: 16 KB not sent yet are 0.25 s at 512 kbit/s, and what waits behind them waits where sound can overtake. */
+static void make_prompt(int fd)
+{
+    const struct {
+        int level, option, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},          {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16 * 1024},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, 30000}, /* ms: as long as consent lasts (RFC 7675) */
+        {SOL_SOCKET, SO_SNDBUF, 64 * 1024},     {SOL_SOCKET, SO_RCVBUF, 64 * 1024},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof options[i].value);
+}
+
+/* Listens where the UDP socket `udp` is, or −1 with errno. */
+static int listen_beside(int udp)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof addr;
+    if (getsockname(udp, (struct sockaddr *)&addr, &len))
+        return -1;
+    int fd = bind_socket(&addr, len, SOCK_STREAM);
+    if (fd >= 0)
+        make_prompt(fd);
+    return fd;
+}
+
+/* A UDP socket and, if wanted, its listener (−1: none). −1 with errno. */
+static int bind_media(const struct sockaddr_storage *addr, socklen_t len, bool fixed, bool tcp, int *ret_listener)
+{
+    int fd = -1;
+    *ret_listener = -1;
+    for (int i = 0; i < (fixed ? 1 : PORT_TRIES); i++) {
+        fd = bind_socket(addr, len, SOCK_DGRAM);
+        if (fd < 0 || !tcp || (*ret_listener = listen_beside(fd)) >= 0)
+            return fd;
+        int saved = errno;
+        close(fd); /* the number that the kernel chose is another program's TCP port */
+        errno = saved;
+    }
+    return -1;
+}
+
 int sockets_media(const struct settings *s, unsigned index, struct media_sockets *ret, int *ret_buffer_bytes)
 {
     uint16_t port = s->media_port ? (uint16_t)(s->media_port + index) : 0;
     struct media_sockets made = {0};
-    int smallest = BUFFER_WANTED_BYTES;
+    int smallest = BUFFER_WANTED_BYTES, listeners[SETTINGS_MEDIA_MAX];
     for (size_t i = 0; i < s->n_media; i++) {
         struct sockaddr_storage addr;
         socklen_t len;
         int err = resolve(s->media[i], port, SOCK_DGRAM, &addr, &len);
         if (err)
             return err;
-        int fd = bind_socket(&addr, len, SOCK_DGRAM);
+        int listener, fd = bind_media(&addr, len, port, s->media_tcp, &listener);
         if (fd < 0) {
-            explain("media", s->media[i], port, "--set media.port=N");
+            explain("media", s->media[i], port, "--set media.port=N, or do without TCP by --set media.tcp=no");
             if (!family_missing())
-                return ERR_IO;
+                goto fail;
             continue;
         }
         int out = enlarge(fd, SO_SNDBUF, SO_SNDBUFFORCE), in = enlarge(fd, SO_RCVBUF, SO_RCVBUFFORCE);
         smallest = out < smallest ? out : smallest;
         smallest = in < smallest ? in : smallest;
         made.fd[made.n++] = fd;
+        if (listener >= 0)
+            listeners[made.n_listeners++] = listener;
     }
     if (made.n == 0) {
         log_error("sockets", "no media address can be used: set media.addresses");
-        return ERR_IO;
+        goto fail;
     }
+    memcpy(made.fd + made.n, listeners, made.n_listeners * sizeof listeners[0]);
     *ret = made;
     *ret_buffer_bytes = smallest;
     return 0;
+fail:
+    memcpy(made.fd + made.n, listeners, made.n_listeners * sizeof listeners[0]);
+    sockets_close(&made);
+    return ERR_IO;
 }
 
 void sockets_close(struct media_sockets *m)
 {
-    for (size_t i = 0; i < m->n; i++)
+    for (size_t i = 0; i < m->n + m->n_listeners; i++)
         close(m->fd[i]);
-    m->n = 0;
+    m->n = m->n_listeners = 0;
 }
 
 void sockets_warn_buffers(int buffer_bytes)

@@ -3,7 +3,7 @@
  *
  * To the worker
  *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source",
- *    "endpoint_bps"}}
+ *    "endpoint_bps","tcp","tcp_source","tcp_check_seconds"}}
  *       first on every new link; a lower epoch is refused. Again with new limits after a reload of the configuration. A
  * limit that is missing is the default of net/net.h
  *   {"m":"again"}                                              control's queue was full and much is lost: say hello again
@@ -34,7 +34,9 @@
  *       first on every new link; again after "again", and when the worker's queue was full and has been read
  *   {"m":"state","briefing":"id","endpoints":[{
  *        "number":n,"incarnation":i,"connected":b,            DTLS up and consent fresh
- *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen"}],   what is in each receive slot, 0: nobody
+ *        "slots":[{"mid":"3","endpoint":n,"kind":"microphone|camera|screen","paused":b}],
+ *                                                             what is in each receive slot, 0: nobody; paused: its line does
+ *                                                             not hold it, nothing flows
  *        "speaking":b,"level":dBov (−127 … 0),
  *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
  *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it

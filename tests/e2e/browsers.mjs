@@ -8,10 +8,11 @@ const CHROMIUM_FLAGS = [
     '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
 ];
 
-export async function chromium({ flags = [], width = 1366, height = 768, withoutFakeUi = false } = {}) {
+export async function chromium({ flags = [], width = 1366, height = 768, withoutFakeUi = false, executablePath = '/usr/bin/chromium', pipe = false } = {}) {
     const all = withoutFakeUi ? CHROMIUM_FLAGS.filter((f) => f !== '--use-fake-ui-for-media-stream') : CHROMIUM_FLAGS;
     return puppeteer.launch({
-        executablePath: '/usr/bin/chromium',
+        executablePath,
+        pipe, // for a browser in another network namespace, whose port is not reached
         headless: true,
         args: [...all, ...flags],
         defaultViewport: { width, height },

@@ -68,12 +68,15 @@ async function freeTcpPort() {
     });
 }
 
+/** Free for UDP and TCP. */
 async function freeUdpRange(count) {
     const taken = (port) =>
         new Promise((resolve) => {
             const s = createSocket('udp4');
+            const t = createServer();
             s.on('error', () => resolve(true));
-            s.bind(port, '127.0.0.1', () => s.close(() => resolve(false)));
+            t.on('error', () => s.close(() => resolve(true)));
+            s.bind(port, '127.0.0.1', () => t.listen(port, '127.0.0.1', () => t.close(() => s.close(() => resolve(false)))));
         });
     for (;;) {
         const base = 20000 + Math.floor(Math.random() * 20000);
@@ -83,11 +86,11 @@ async function freeUdpRange(count) {
 }
 
 export class Server {
-    /** `settings` are configuration keys; two workers and spread placement unless they say else. */
-    static async start({ settings = {} } = {}) {
+    /** `settings` are configuration keys; two workers and spread placement unless they say else. `port` 0: any. */
+    static async start({ settings = {}, port = 0 } = {}) {
         const s = new Server();
         s.data = mkdtempSync(join(tmpdir(), 'giaoban-e2e-'));
-        s.port = await freeTcpPort();
+        s.port = port || (await freeTcpPort());
         s.plainPort = await freeTcpPort();
         s.settings = { workers: 2, placement: 'spread', plain_port: s.plainPort, 'media.addresses': ['127.0.0.1', '::1', process.env.GIAOBAN_TEST_ADDRESSES].filter(Boolean).join(','), 'media.port': await freeUdpRange(4), ...settings };
         s.plain = `http://127.0.0.1:${s.plainPort}`;

@@ -1,1 +1,2 @@
 gb_fuzz(fuzz_net LINK net)
+gb_fuzz(fuzz_frame LINK net)

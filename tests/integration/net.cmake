@@ -3,4 +3,5 @@ gb_test(test_net SOURCES ${TEST_DIR}/test_net.c ${net_world} LINK net LABEL inte
 gb_test(test_net_inside SOURCES ${TEST_DIR}/test_net_inside.c ${net_world} LINK net LABEL integration)
 gb_test(test_net_limits SOURCES ${TEST_DIR}/test_net_limits.c ${net_world} LINK net LABEL integration)
 gb_test(test_net_box SOURCES ${TEST_DIR}/test_net_box.c ${net_world} LINK net LIBS seccomp LABEL integration)
+gb_test(test_net_tcp SOURCES ${TEST_DIR}/test_net_tcp.c ${net_world} LINK net LABEL integration)
 gb_test(test_net_hostile SOURCES ${TEST_DIR}/test_net_hostile.c ${net_world} LINK net LABEL integration)

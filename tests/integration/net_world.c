@@ -59,6 +59,16 @@ int bind_socket(bool v6, struct sockaddr_storage *ret_addr)
     return fd;
 }
 
+int listen_beside(const struct sockaddr_storage *addr, bool v6)
+{
+    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)addr, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)),
+                     0);
+    assert_int_equal(listen(fd, 64), 0);
+    return fd;
+}
+
 struct world *world_new(const struct options *o)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -67,15 +77,21 @@ struct world *world_new(const struct options *o)
     int fd = bind_socket(o->v6, &w->server.addr);
     if (o->refuse_gso) /* the kernel cuts no runs without checksums: EINVAL, as on a card without offload */
         assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &(int){1}, sizeof(int)), 0);
+    w->tcp = o->tcp;
+    int listener = o->tcp ? listen_beside(&w->server.addr, o->v6) : -1;
+    if (o->send_buffer_bytes)
+        setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &o->send_buffer_bytes, sizeof o->send_buffer_bytes);
     int dscp = o->dscp ? o->dscp : -1;
     struct net_config config = {.sockets = &fd,
                                 .n_sockets = 1,
+                                .listeners = &listener,
+                                .n_listeners = o->tcp,
                                 .packets = 256,
                                 .gso = !o->no_gso,
                                 .engine = o->engine,
                                 .dscp = {dscp, dscp, dscp, dscp}};
     assert_int_equal(net_new(&config, &events, &w->server, &w->server.net), 0);
-    config.n_sockets = 0;
+    config.n_sockets = config.n_listeners = 0;
     config.gso = true;
     config.engine = SEAL_AUTO;
     assert_int_equal(net_new(&config, &events, &w->client, &w->client.net), 0);
@@ -109,7 +125,8 @@ void start_pair(struct world *w, int i)
         config.remote_fingerprint[0] = config.remote_fingerprint[0] == 'A' ? 'B' : 'A';
     assert_int_equal(net_transport_new(w->server.net, &config, &s->t), 0);
 
-    config = (struct net_transport_config){.role = NET_CLIENT, .remote = w->by_way_of ? *w->by_way_of : w->server.addr};
+    config = (struct net_transport_config){
+        .role = NET_CLIENT, .remote = w->by_way_of ? *w->by_way_of : w->server.addr, .tcp = w->tcp};
     strcpy(config.remote_ufrag, net_transport_ufrag(s->t));
     strcpy(config.remote_pwd, net_transport_pwd(s->t));
     strcpy(config.remote_fingerprint, net_fingerprint(w->server.net));

@@ -40,12 +40,13 @@ struct side {
 struct world {
     struct side server, client;
     struct end at_server[PEERS], at_client[PEERS];
-    bool wrong_fingerprint;
+    bool wrong_fingerprint, tcp;
     struct sockaddr_storage *by_way_of; /* clients send there instead of to the server */
 };
 
 struct options {
-    bool v6, no_gso, refuse_gso;
+    bool v6, no_gso, refuse_gso, tcp;
+    int send_buffer_bytes; /* of TCP connections, 0: as it is */
     enum seal_engine engine;
     int dscp;
 };
@@ -53,6 +54,8 @@ struct options {
 struct world *world_new(const struct options *o);
 void world_free(struct world *w);
 void turn(struct world *w);
+/* A listener where a UDP socket is. */
+int listen_beside(const struct sockaddr_storage *addr, bool v6);
 int bind_socket(bool v6, struct sockaddr_storage *ret_addr);
 
 #define wait_for(w, condition)                                                                                              \

@@ -496,7 +496,7 @@ static const struct act acts[] = {
     {"connect by TCP", connect_tcp, -4, KILLED, KILLED, KILLED, KILLED, ERROR},
     {"bind a TCP port", bind_tcp, -4, KILLED, KILLED, KILLED, KILLED, ERROR},
     {"listen", listen_tcp, 0, KILLED, KILLED, KILLED, KILLED, WORKS},
-    {"accept", accept_tcp, 0, KILLED, KILLED, KILLED, KILLED, WORKS},
+    {"accept", accept_tcp, 0, WORKS, KILLED, KILLED, KILLED, WORKS},
     {"another program", execute, 0, ALL(KILLED)},
     {"another process", fork_process, 0, ALL(KILLED)},
     {"another process by clone()", clone_process, 0, ALL(KILLED)},

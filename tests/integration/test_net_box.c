@@ -19,7 +19,8 @@ static const int allowed[] = {
     SCMP_SYS(epoll_pwait2), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmmsg),     SCMP_SYS(recvfrom),      SCMP_SYS(sendmmsg),
     SCMP_SYS(getrandom),    SCMP_SYS(close),     SCMP_SYS(brk),          SCMP_SYS(mmap),          SCMP_SYS(munmap),
     SCMP_SYS(mremap),       SCMP_SYS(madvise),   SCMP_SYS(futex),        SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-    SCMP_SYS(getpid),       SCMP_SYS(write),     SCMP_SYS(rt_sigreturn), SCMP_SYS(exit_group),
+    SCMP_SYS(getpid),       SCMP_SYS(write),     SCMP_SYS(rt_sigreturn), SCMP_SYS(exit_group),    SCMP_SYS(sendmsg),
+    SCMP_SYS(accept4),
 };
 
 static void on_refused(int signal, siginfo_t *info, void *context)
@@ -53,9 +54,9 @@ static bool turn_until(struct world *w, const unsigned *counter, unsigned value)
 }
 
 /* A process of its own: the filter stays for its life. */
-static void live_in_the_box(bool opens_a_file)
+static void live_in_the_box(bool opens_a_file, bool tcp)
 {
-    struct world *w = world_new(&(struct options){0});
+    struct world *w = world_new(&(struct options){.tcp = tcp});
     start_pair(w, 0); /* a client's socket is made here */
     start_pair(w, 1);
     close_box();
@@ -80,12 +81,12 @@ static void live_in_the_box(bool opens_a_file)
     _exit(heard && told ? 0 : 1);
 }
 
-static int status_of(bool opens_a_file)
+static int status_of(bool opens_a_file, bool tcp)
 {
     int status = 0;
     pid_t child = fork();
     if (!child)
-        live_in_the_box(opens_a_file);
+        live_in_the_box(opens_a_file, tcp);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
@@ -95,14 +96,15 @@ static void calls_begin_and_end_without_a_file_or_a_new_socket(void **state)
 {
     if (SANITIZED)
         skip(); /* sanitizers read files of /proc */
-    assert_int_equal(status_of(false), 0);
+    assert_int_equal(status_of(false, false), 0);
+    assert_int_equal(status_of(false, true), 0);
 }
 
 static void the_box_is_closed(void **state)
 {
     if (SANITIZED)
         skip();
-    assert_int_equal(status_of(true), 2);
+    assert_int_equal(status_of(true, false), 2);
 }
 
 int main(void)

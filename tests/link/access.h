@@ -46,5 +46,5 @@ unsigned access_offer(struct access *l, size_t bytes, int64_t now_us, int64_t re
 /* How long a packet that comes now waits before it is sent. */
 int64_t access_waiting_us(const struct access *l, int64_t now_us);
 
-/* The lines of the province by letter, 'A' … 'G', both directions alike except G. False: none of that name. */
+/* The lines of docs/lines.md by letter, 'A' … 'G', both directions alike except G. False: none of that name. */
 bool access_profile(char letter, bool up, struct access_config *ret);

@@ -9,7 +9,17 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { PT_OPUS = 111, PT_VP8 = 96, PT_RTX = 97, EXT_TRANSPORT = 3, EXT_LEVEL = 1, EXT_MID = 4, EXT_RID = 10, EXT_RRID = 11 };
+enum {
+    PT_OPUS = 111,
+    PT_VP8 = 96,
+    PT_RTX = 97,
+    PT_RED = 63,
+    EXT_TRANSPORT = 3,
+    EXT_LEVEL = 1,
+    EXT_MID = 4,
+    EXT_RID = 10,
+    EXT_RRID = 11
+};
 
 static const enum slot_role roles[WORLD_SLOTS] = {SLOT_STAGE_SOUND,   SLOT_STAGE_PICTURE, SLOT_SHARED_SCREEN,
                                                   SLOT_FURTHER_SOUND, SLOT_FURTHER_SOUND, SLOT_FURTHER_SOUND,
@@ -49,9 +59,10 @@ static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header
         .at_us = l->world->now_us,
         .repair = v.pt == PT_RTX,
     };
+    rtp_ext_transport_seq(&v, EXT_TRANSPORT, &a.transport_seq);
     const uint8_t *body = v.payload;
     size_t len = v.payload_len;
-    if (a.repair) {
+    if (a.repair && len >= 2) {
         a.original_seq = (uint16_t)(body[0] << 8 | body[1]);
         body += 2;
         len -= 2;
@@ -192,8 +203,9 @@ static void configure_slots(struct peer_config *c, uint32_t number)
         s->ssrc = world_ssrc(number, i);
         s->ids.transport_seq = EXT_TRANSPORT;
         for (unsigned k = 0; k <= RTP_H264; k++)
-            s->codecs[k] = (struct slot_codec){.pt = SFU_NO_PT, .rtx_pt = SFU_NO_PT};
+            s->codecs[k] = (struct slot_codec){.pt = SFU_NO_PT, .rtx_pt = SFU_NO_PT, .red_pt = SFU_NO_PT};
         s->codecs[RTP_OPUS].pt = PT_OPUS;
+        s->codecs[RTP_OPUS].red_pt = PT_RED;
         s->codecs[RTP_VP8] = (struct slot_codec){.pt = PT_VP8, .rtx_pt = PT_RTX, .nack = true};
         if (roles[i] != SLOT_STAGE_SOUND && roles[i] != SLOT_FURTHER_SOUND)
             s->rtx_ssrc = s->ssrc + 50;
@@ -225,6 +237,7 @@ void world_join_again(struct world *w, uint32_t number, unsigned layers, uint32_
     config->number = number;
     config->incarnation = incarnation;
     config->transport = l;
+    config->estimates = w->estimates;
     configure_publishing(config, number, layers);
     configure_slots(config, number);
     struct peer *p;
@@ -364,7 +377,7 @@ void world_frame(struct world *w, struct camera *c, unsigned layer, unsigned pac
             .start = i == 0,
             .keyframe = keyframe,
             .marker = i + 1 == packets,
-            .extra = 100 + i % 2,
+            .extra = (w->packet_bytes ? w->packet_bytes : 100) + i % 2,
         };
         if (lost & 1u << i)
             w->transport_seq[c->line - w->lines]++;

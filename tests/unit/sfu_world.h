@@ -24,6 +24,7 @@ struct arrived {
     uint8_t tl0;
     uint32_t tag;          /* what the publisher wrote at the payload's end: which of its packets this is */
     uint16_t original_seq; /* RTX */
+    uint16_t transport_seq;
     bool repair;
     bool silence; /* the three bytes that are 20 ms of silence in Opus, nothing else */
 };
@@ -66,7 +67,9 @@ struct world {
     uint32_t sound_ts[WORLD_PEERS];
     uint16_t transport_seq[WORLD_PEERS];
     int64_t now_us;
-    bool hold; /* packets are put in without a turn: a burst of one recvmmsg */
+    unsigned packet_bytes; /* of a picture's payload, about; 0: 100 */
+    bool estimates;        /* who joins promises transport-wide feedback */
+    bool hold;             /* packets are put in without a turn: a burst of one recvmmsg */
 };
 
 /* Slots of every peer, by index. */

@@ -27,6 +27,7 @@ static void report_counts_loss_of_the_interval_and_of_the_whole(void **state)
     assert_int_equal(receive_stats_report(&s, 5, 0, &report), 0);
     assert_int_equal(report.fraction_lost, 0);
     assert_int_equal(report.lost, 25);
+    assert_int_equal(receive_stats_loss_permille(&s), 0);
 }
 
 static void duplicates_may_make_the_loss_negative_but_no_fraction(void **state)

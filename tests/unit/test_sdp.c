@@ -162,6 +162,20 @@ static void the_answer_has_what_a_browser_asks_of_it(void **state)
     assert_non_null(strstr(answer_section(3), "a=msid:stage stage-sound\r\na=ssrc:1006 cname:giaoban\r\n"));
 }
 
+static void tcp_candidates_stand_behind_every_udp_candidate(void **state)
+{
+    accept_file("firefox-153-two-tiles.sdp");
+    write_answer();
+    assert_null(strstr(out, " tcp "));
+    answer.tcp = true;
+    size_t len = 0;
+    assert_int_equal(sdp_answer_write(&offer, &answer, out, sizeof out, &len), 0);
+    assert_non_null(strstr(out, " udp 2130706175 2001:db8::1 7001 typ host\r\n"
+                                "a=candidate:3 1 tcp 1520435199 192.0.2.1 7000 typ host tcptype passive\r\n"
+                                "a=candidate:4 1 tcp 1520434943 2001:db8::1 7001 typ host tcptype passive\r\n"
+                                "a=end-of-candidates\r\n"));
+}
+
 static void an_answer_that_does_not_fit_says_so(void **state)
 {
     accept_file("firefox-153-two-tiles.sdp");
@@ -325,6 +339,7 @@ int main(void)
         cmocka_unit_test(numbers_differ_between_the_browsers_and_are_kept),
         cmocka_unit_test(the_longest_offers_fit),
         cmocka_unit_test(the_answer_has_what_a_browser_asks_of_it),
+        cmocka_unit_test(tcp_candidates_stand_behind_every_udp_candidate),
         cmocka_unit_test(an_answer_that_does_not_fit_says_so),
         cmocka_unit_test(every_refusal_has_its_code),
         cmocka_unit_test(a_size_beyond_the_limits_is_refused),

@@ -1,7 +1,8 @@
 // window.giaoban: what tests and a technician may read of the room on this page. Nothing here changes anything.
-import type { BriefingState } from './protocol.gen';
+import type { BriefingState, NoticeLine } from './protocol.gen';
 import type { SlotState } from './media/media';
 import { timings, type Mark } from './media/timings';
+import type { LineLevel } from './state/line';
 import type { Me, Phase, Room } from './state/room';
 
 export interface GiaobanHook {
@@ -11,6 +12,7 @@ export interface GiaobanHook {
     link(): string;
     pc(): RTCPeerConnection | null;
     slots(): SlotState[];
+    line(): { notice: NoticeLine | null; shown: LineLevel };
     readonly timings: Readonly<Partial<Record<Mark, number>>>;
 }
 
@@ -27,6 +29,7 @@ export function exposeForTests(room: Room): void {
         phase: () => room.phase.peek(),
         link: () => room.link.peek(),
         pc: () => room.media.pc,
+        line: () => ({ notice: room.line.peek(), shown: room.lineHeld.peek().shown }),
         slots: () => [...room.media.slots.peek().values()],
         timings,
     });

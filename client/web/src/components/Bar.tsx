@@ -74,6 +74,33 @@ function recordingQuestion(room: Room, state: BriefingState, onQuestion: (questi
     else onQuestion({ title: w.recordOffConfirm, lead: w.recordOffLead, action: w.recordOff, run: () => void room.ask('record', { on: false }) });
 }
 
+/** Asks when it takes our own camera too. */
+export function soundOnlyQuestion(room: Room, onQuestion: (question: Question) => void): void {
+    const w = words.value.room;
+    if (room.soundOnly.value || room.cameraTrack.value === null) void room.setSoundOnly(!room.soundOnly.value);
+    else
+        onQuestion({
+            title: w.soundOnlyConfirm,
+            lead: w.soundOnlyLead,
+            action: w.soundOnlyDo,
+            run: () => void room.setSoundOnly(true),
+            other: { words: w.soundOnlyKeep, run: () => void room.setSoundOnly(true, true) },
+        });
+}
+
+function SoundOnlyButton({ room, onQuestion }: BarProps) {
+    const w = words.value.room;
+    const on = room.soundOnly.value;
+    const label = on ? w.picturesAgain : w.soundOnly;
+    const run = () => soundOnlyQuestion(room, onQuestion);
+    if (room.muting.value) return <Button id="sound-only" icon={Ear} label={label} pressed={on} onClick={run} />;
+    return (
+        <Button id="sound-only" icon={Ear} title={w.soundOnlyLead} pressed={on} onClick={run}>
+            {label}
+        </Button>
+    );
+}
+
 function endQuestion(room: Room, onQuestion: (question: Question) => void): void {
     const w = words.value.room;
     onQuestion({ title: w.endConfirm, lead: w.endLead, action: w.endDo, run: () => void room.ask('close', {}) });
@@ -118,6 +145,7 @@ export function Bar(props: BarProps) {
             </div>
             <Conduct {...props} />
             <div class="bar-group right">
+                <SoundOnlyButton {...props} />
                 <Button id="devices" icon={Settings2} label={w.devices} onClick={onDevices} />
                 <Button id="leave" icon={LogOut} tone="quiet" onClick={onLeave} {...(room.conducting.value ? { label: w.leave } : {})}>
                     {room.conducting.value ? undefined : w.leave}
@@ -141,7 +169,7 @@ export function PhoneBar(props: BarProps) {
     const hand = room.handUp.value;
     const conducting = room.conducting.value;
     const more: MenuItem[] = [
-        { icon: Ear, words: w.listenOnly, run: () => void room.setListeningOnly(!room.listeningOnly.value) },
+        { icon: Ear, words: room.soundOnly.value ? w.picturesAgain : w.soundOnly, run: () => soundOnlyQuestion(room, onQuestion) },
         { icon: Hand, words: hand ? w.lowerHand : w.raiseHand, disabled: state.state !== 'open' || room.role.value === 'chair', run: () => void room.ask(hand ? 'lower-hand' : 'raise-hand', {}) },
         { icon: state.locked ? LockOpen : Lock, words: state.locked ? w.unlock : w.lock, run: () => void room.ask('lock-microphones', { locked: !state.locked }) },
         { icon: OctagonX, words: w.revoke, disabled: state.floor === 0, run: () => void room.ask('revoke', {}) },
@@ -166,7 +194,7 @@ export function PhoneBar(props: BarProps) {
                     <span>{w.keysMore}</span>
                 </div>
             ) : (
-                <Thumb id="listen-only" icon={Ear} tone={room.listeningOnly.value ? 'jade' : ''} words={w.listenOnly} pressed={room.listeningOnly.value} onClick={() => void room.setListeningOnly(!room.listeningOnly.value)} />
+                <Thumb id="sound-only" icon={Ear} tone={room.soundOnly.value ? 'jade' : ''} words={room.soundOnly.value ? w.picturesAgain : w.soundOnly} pressed={room.soundOnly.value} onClick={() => soundOnlyQuestion(room, onQuestion)} />
             )}
         </footer>
     );

@@ -175,6 +175,9 @@ function Person({ room, state, endpoint, onQuestion }: { room: Room; state: Brie
     const speaking = room.speaker.value === endpoint.number && endpoint.microphone;
     const role = endpoint.role === 'delegate' ? '' : words.value.roles[endpoint.role];
     const lead = [me ? w.you : '', role, endpoint.name !== name ? endpoint.name : ''].filter((part) => part !== '').join(' · ');
+    const weak = weakLine(room, endpoint.number);
+    const line = room.lines.value.find((one) => one.number === endpoint.number);
+    const figures = line === undefined ? '' : w.othersFigures(line.bps, line.estimate_bps, line.loss_permille);
     const invitable = !me && room.conducting.value && state.state === 'open' && state.floor !== endpoint.number && endpoint.role !== 'observer' && endpoint.role !== 'technician';
     return (
         <div class={`row person ${speaking ? 'speaking' : ''}`} data-number={endpoint.number}>
@@ -182,9 +185,14 @@ function Person({ room, state, endpoint, onQuestion }: { room: Room; state: Brie
             <span class="row-words">
                 <strong>{name}</strong>
                 {lead !== '' && <small>{lead}</small>}
+                {weak !== '' && (
+                    <small class="line-weak" title={figures}>
+                        <WifiOff size={14} aria-hidden="true" />
+                        <span>{weak}</span>
+                    </small>
+                )}
                 <CheckLine room={room} number={endpoint.number} />
             </span>
-            {weakLine(room, endpoint.number) && <WifiOff class="amber-mark" size={16} aria-label={w.state.weak} />}
             {hand && <Hand class="gold-mark" size={16} aria-label={w.handUp} />}
             {invitable && (
                 <Button size="small" tone="quiet" title={w.inviteName(name)} onClick={() => void room.ask('grant', { endpoint: endpoint.number })}>

@@ -6,7 +6,8 @@ import type { BriefingState, Endpoint } from '../protocol.gen';
 import type { Room } from '../state/room';
 import { endpointOf, shownName } from '../state/select';
 import { useNow } from './hooks';
-import { OwnPicture, Picture } from './Picture';
+import { OwnPicture, Picture, Veil } from './Picture';
+import { lineState } from './TopBar';
 import { Button } from './ui';
 
 function Placeholder({ name, children }: { name: string; children: ComponentChildren }) {
@@ -51,17 +52,21 @@ export function Stage({ room, state, onOpen }: { room: Room; state: BriefingStat
     const everybodySeesMe = endpoint === undefined && mine !== undefined && (mine.role === 'chair' || room.holdsFloor.value);
     const shown = endpoint ?? (everybodySeesMe ? mine : undefined);
     const own = everybodySeesMe ? room.cameraTrack.value : null;
-    const hasPicture = endpoint?.camera === true && endpoint.connected && !room.listeningOnly.value;
+    const soundOnly = room.soundOnly.value;
+    const hasPicture = endpoint?.camera === true && endpoint.connected && !soundOnly;
+    const line = lineState(room);
     return (
         <figure class="stage" aria-label={w.mainStage}>
             <Picture view={room.media.stage} shown={hasPicture} />
             {own !== null && <OwnPicture track={own} label={w.yourRoom} slot="stage" />}
             {shown !== undefined && own === null && !hasPicture && (
                 <Placeholder name={shownName(shown)}>
-                    {room.listeningOnly.value ? <Ear size={18} aria-hidden="true" /> : <VideoOff size={18} aria-hidden="true" />}
-                    {room.listeningOnly.value ? w.listenOnly : shown.connected ? w.noPicture : w.away}
+                    {soundOnly && shown.camera ? <Ear size={18} aria-hidden="true" /> : <VideoOff size={18} aria-hidden="true" />}
+                    {!shown.connected ? w.away : soundOnly && shown.camera ? w.soundOnlyStage : w.noPicture}
                 </Placeholder>
             )}
+            {hasPicture && line === 'mediaBack' && <Veil away>{w.pausedAway}</Veil>}
+            {hasPicture && line !== 'mediaBack' && room.media.stage.paused.value && <Veil>{w.pausedStage}</Veil>}
             {shown === undefined && <StageEmpty room={room} state={state} />}
             {state.state === 'scheduled' && <NotOpened room={room} onOpen={onOpen} />}
             {shown !== undefined && (
@@ -117,7 +122,8 @@ export function SharedScreen({ room, state }: { room: Room; state: BriefingState
     const own = mine ? room.screenTrack.value : null;
     return (
         <figure class="shared-screen" aria-label={w.screen}>
-            <Picture view={room.media.screen} shown={!mine && presenter !== undefined && !room.listeningOnly.value} />
+            <Picture view={room.media.screen} shown={!mine && presenter !== undefined} />
+            {!mine && presenter !== undefined && room.media.screen.paused.value && <Veil>{w.pausedScreen}</Veil>}
             {own !== null && <OwnPicture track={own} label={w.screen} slot="screen" />}
             {presenter !== undefined && <figcaption class="screen-caption">{w.presenting(shownName(presenter))}</figcaption>}
         </figure>

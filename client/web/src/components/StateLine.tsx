@@ -1,14 +1,17 @@
 // What is going on with me, in one sentence; more urgent things push the others out.
-import { Info, Mic, MicOff, TriangleAlert, WifiOff, X } from 'lucide-preact';
+import { Ear, Info, Mic, MicOff, TriangleAlert, WifiOff, X } from 'lucide-preact';
 import { sentence, words } from '../i18n';
 import type { Message, Room } from '../state/room';
-import { lineState } from './TopBar';
-import { Button, type Icon } from './ui';
+import { soundOnlyQuestion } from './Bar';
+import { useNow } from './hooks';
+import { isWeak, lineState } from './TopBar';
+import { Button, type Icon, type Question } from './ui';
 
 interface Line {
     tone: 'jade' | 'amber' | 'gold' | 'plain' | 'cinnabar';
     icon: Icon;
     text: string;
+    more?: string;
     action?: { words: string; run: () => void };
 }
 
@@ -23,22 +26,38 @@ function mine(room: Room): Line {
     return { tone: 'plain', icon: MicOff, text: w.state.muted };
 }
 
-function current(room: Room): Line {
-    const w = words.value.room.state;
+function current(room: Room, nowMs: number, onQuestion: (question: Question) => void): Line {
+    const w = words.value.room;
     const state = lineState(room);
-    if (state === 'reconnecting' || state === 'mediaBack') return { tone: 'amber', icon: WifiOff, text: w[state] };
-    if (state === 'weak' || state === 'poor') return { tone: 'amber', icon: TriangleAlert, text: w[state] };
+    const since = room.awaySinceMs.value;
+    const seconds = since === null ? '' : w.state.seconds(Math.max(0, Math.round((nowMs - since) / 1000)));
+    if (state === 'reconnecting' || state === 'mediaBack') return { tone: 'amber', icon: WifiOff, text: `${w.state.away} ${seconds}`.trim(), more: w.state[state] };
+    if (room.soundOnly.value) return { tone: 'plain', icon: Ear, text: w.soundOnlyNow, action: { words: w.picturesAgain, run: () => void room.setSoundOnly(false) } };
+    if (state === 'uplink') return { tone: 'amber', icon: TriangleAlert, text: w.state.uplink };
+    if (isWeak(state)) {
+        const noPage = state === 'sound' && room.media.slots.value.get('screen')?.paused === true;
+        return {
+            tone: 'amber',
+            icon: TriangleAlert,
+            text: noPage ? w.state.soundNoPage : w.state[state],
+            action: { words: w.soundOnly, run: () => soundOnlyQuestion(room, onQuestion) },
+        };
+    }
     return mine(room);
 }
 
-export function StateLine({ room }: { room: Room }) {
-    const line = current(room);
+export function StateLine({ room, onQuestion }: { room: Room; onQuestion: (question: Question) => void }) {
+    const now = useNow(1000);
+    const line = current(room, now, onQuestion);
     // The chair's microphone button says as much; the room goes to the lists.
-    if (room.conducting.value && room.options.kind !== 'phone' && (line.tone === 'jade' || line.tone === 'plain') && !room.me.value?.second) return null;
+    if (room.conducting.value && room.options.kind !== 'phone' && (line.tone === 'jade' || line.tone === 'plain') && !room.me.value?.second && !room.soundOnly.value) return null;
     return (
         <p class={`state-line ${line.tone}`} role="status">
             <line.icon size={18} aria-hidden="true" />
-            <span>{line.text}</span>
+            <span>
+                {line.text}
+                {line.more !== undefined && <small>{line.more}</small>}
+            </span>
             {line.action !== undefined && (
                 <Button size="small" onClick={line.action.run}>
                     {line.action.words}

@@ -1,24 +1,31 @@
 // The strip: our own picture, then the tiles. A tile keeps its element; who is in it is said by the server.
-import { Hand, MicOff, VideoOff, WifiOff } from 'lucide-preact';
+import { Ear, Hand, MicOff, VideoOff, WifiOff } from 'lucide-preact';
 import { words } from '../i18n';
 import type { BriefingState, Endpoint } from '../protocol.gen';
 import type { PictureView } from '../media/view';
 import type { Room } from '../state/room';
+import { othersLineWeak } from '../state/line';
 import { endpointOf, shownName } from '../state/select';
-import { OwnPicture, Picture } from './Picture';
+import { OwnPicture, Picture, Veil } from './Picture';
 import { SpeakingMark } from './Stage';
 
-export function weakLine(room: Room, number: number): boolean {
-    return (room.lines.value.find((line) => line.number === number)?.loss_permille ?? 0) >= 25;
+/** What is wrong with another room's line, in words; '': nothing. Only who conducts or watches is told. */
+export function weakLine(room: Room, number: number): string {
+    const w = words.value.room;
+    const line = room.lines.value.find((one) => one.number === number);
+    if (line === undefined || !othersLineWeak(line)) return '';
+    return line.paused > 0 ? w.lineWithoutPictures(line.paused) : w.lineLoses(Math.round(line.loss_permille / 10));
 }
 
 function Marks({ room, endpoint, hand }: { room: Room; endpoint: Endpoint; hand: boolean }) {
     const w = words.value.room;
+    const weak = weakLine(room, endpoint.number);
     return (
         <span class="tile-marks">
-            {weakLine(room, endpoint.number) && (
-                <span class="mark amber" title={w.state.weak}>
+            {weak !== '' && (
+                <span class="mark amber" title={weak}>
                     <WifiOff size={13} aria-hidden="true" />
+                    <span class="hidden-words">{weak}</span>
                 </span>
             )}
             {hand && (
@@ -36,19 +43,21 @@ function Tile({ room, state, view, number }: { room: Room; state: BriefingState;
     const endpoint = endpointOf(state, number);
     const slot = room.media.slots.value.get(view.name as `tile${number}`);
     const arrived = slot !== undefined && slot.number === number && endpoint?.camera === true;
+    const soundOnly = room.soundOnly.value;
     const hand = state.hands.some((one) => one.number === number);
     const speaking = endpoint !== undefined && room.speaker.value === number && endpoint.microphone;
     return (
         <div class={`tile ${endpoint === undefined ? 'vacant' : ''} ${hand ? 'waiting' : ''} ${speaking ? 'speaking' : ''}`} role="listitem" aria-label={endpoint && shownName(endpoint)}>
-            <Picture view={view} shown={arrived} />
+            <Picture view={view} shown={arrived && !soundOnly} />
             {endpoint !== undefined && (
                 <>
-                    {!endpoint.camera && (
+                    {(!endpoint.camera || soundOnly) && (
                         <span class="tile-nothing">
-                            <VideoOff size={18} aria-hidden="true" />
-                            <span class="hidden-words">{w.noPicture}</span>
+                            {endpoint.camera ? <Ear size={18} aria-hidden="true" /> : <VideoOff size={18} aria-hidden="true" />}
+                            <span class="hidden-words">{endpoint.camera ? w.soundOnly : w.noPicture}</span>
                         </span>
                     )}
+                    {arrived && !soundOnly && view.paused.value && <Veil small>{w.pausedTile}</Veil>}
                     <Marks room={room} endpoint={endpoint} hand={hand} />
                     <span class="tile-name">
                         <SpeakingMark speaking={speaking} open={endpoint.microphone} />

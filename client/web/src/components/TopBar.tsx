@@ -1,9 +1,9 @@
 // The room's header: which briefing, is it recorded, who is here, how is the line, what time it is.
 import { Circle, CircleCheck, HardDrive, LogOut, TriangleAlert, Users, Wifi, WifiOff } from 'lucide-preact';
-import { judgeLiveLine } from '../devices/judge';
 import { timecode, words } from '../i18n';
 import type { BriefingState } from '../protocol.gen';
 import type { Room } from '../state/room';
+import { othersLineWeak, type LineLevel } from '../state/line';
 import { unitsPresent } from '../state/select';
 import { useNow } from './hooks';
 import { LanguageSwitch, Pill } from './ui';
@@ -65,32 +65,39 @@ function AlarmPills({ room }: { room: Room }) {
     );
 }
 
-export type LineState = 'good' | 'weak' | 'poor' | 'reconnecting' | 'mediaBack' | 'connecting';
+export type LineState = LineLevel | 'reconnecting' | 'mediaBack' | 'connecting';
 
 export function lineState(room: Room): LineState {
     const connection = room.media.connection.value;
     if (room.link.value === 'waiting') return 'reconnecting';
     if (connection === 'new' || (connection === 'connecting' && room.media.slots.value.size === 0)) return 'connecting';
     if (connection !== 'connected') return 'mediaBack';
-    const line = room.line.value;
-    return line === null ? 'good' : judgeLiveLine(line.loss_permille, line.rtt_ms);
+    return room.lineHeld.value.shown;
 }
+
+const weakened: ReadonlySet<LineState> = new Set<LineState>(['uplink', 'weak', 'fewer', 'sound', 'voice']);
+export const isWeak = (state: LineState): boolean => weakened.has(state);
 
 function LinePill({ room }: { room: Room }) {
     const w = words.value.room.state;
     const state = lineState(room);
     const line = room.line.value;
-    const figures = line === null ? '' : `${words.value.megabits(line.receive_bps)} ↓ · ${words.value.megabits(line.send_bps)} ↑ · ${line.rtt_ms} ms`;
+    const figures = line === null ? '' : words.value.room.lineFigures(line.receive_bps, line.estimate_bps, line.send_bps, line.rtt_ms);
     if (state === 'good')
         return (
             <Pill tone="jade" icon={CircleCheck} title={figures}>
                 {w.good}
             </Pill>
         );
-    const short = w[state].split(/[:.]/)[0] ?? '';
+    if (isWeak(state))
+        return (
+            <Pill tone="amber" icon={Wifi} title={`${w[state]}. ${figures}`}>
+                {state === 'uplink' ? w.uplinkShort : w.weakShort}
+            </Pill>
+        );
     return (
-        <Pill tone="amber" icon={state === 'weak' || state === 'poor' ? Wifi : WifiOff} title={`${w[state]} ${figures}`}>
-            {short}
+        <Pill tone="amber" icon={WifiOff} title={w[state]}>
+            {state === 'connecting' ? w.connecting : w.awayShort}
         </Pill>
     );
 }
@@ -98,7 +105,7 @@ function LinePill({ room }: { room: Room }) {
 export function TopBar({ room, state, units, onLeave }: { room: Room; state: BriefingState; units: number; onLeave: () => void }) {
     const w = words.value.room;
     const now = useNow(1000, () => room.socket.clock.now());
-    const weak = room.lines.value.filter((line) => line.loss_permille >= 25).length;
+    const weak = room.lines.value.filter(othersLineWeak).length;
     return (
         <header class="room-header">
             <h1 title={state.title}>{state.title}</h1>

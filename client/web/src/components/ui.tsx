@@ -98,15 +98,28 @@ export interface Question {
     lead: string;
     action: string;
     run: () => void;
+    /** A second way to say yes. */
+    other?: { words: string; run: () => void };
 }
 
 export function Confirm({ question, onClose }: { question: Question; onClose: () => void }) {
     const w = words.value;
+    const { other } = question;
     return (
         <Dialog title={question.title} onClose={onClose}>
             <p class="dim">{question.lead}</p>
             <div class="dialog-actions">
                 <Button onClick={onClose}>{w.cancel}</Button>
+                {other !== undefined && (
+                    <Button
+                        onClick={() => {
+                            onClose();
+                            other.run();
+                        }}
+                    >
+                        {other.words}
+                    </Button>
+                )}
                 <Button
                     tone="main"
                     onClick={() => {

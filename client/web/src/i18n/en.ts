@@ -1,6 +1,8 @@
 import type { Words } from './vi';
 
 const two = (n: number): string => String(n).padStart(2, '0');
+const decimal = (n: number): string => n.toFixed(1);
+const rate = (bps: number): string => (bps >= 20_000_000 ? 'over 20 Mbit/s' : bps < 1_000_000 ? `${Math.round(bps / 1000)} kbit/s` : `${decimal(bps / 1e6)} Mbit/s`);
 const weekdays = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 const months = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
 const some = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
@@ -26,7 +28,7 @@ export const en: Words = {
         if (s < 60) return `${Math.round(s)} s`;
         return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
     },
-    megabits: (bps) => (bps >= 20_000_000 ? 'over 20 Mbit/s' : bps < 1_000_000 ? `${Math.round(bps / 1000)} kbit/s` : `${(bps / 1e6).toFixed(1)} Mbit/s`),
+    megabits: rate,
     bytes: (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(n / 1e3))} KB`),
     roles: { observer: 'Observer', delegate: 'Delegate', technician: 'Technician', secretary: 'Secretary', chair: 'Chair', administrator: 'Administrator' },
     home_: {
@@ -255,7 +257,22 @@ export const en: Words = {
         leaveLead: 'You can come back at any time while the briefing goes on.',
         keysMore: 'More',
         silent: 'second device: microphone and speaker off',
-        listenOnly: 'Listen only',
+        soundOnly: 'Sound only',
+        picturesAgain: 'Show pictures',
+        soundOnlyNow: 'Sound only: the rooms’ pictures are off',
+        soundOnlyStage: 'sound only',
+        soundOnlyConfirm: 'Sound only?',
+        soundOnlyLead: 'The rooms’ pictures go off, so that sound and the shared page have the line. Your camera stops too; the microphone stays as it is.',
+        soundOnlyDo: 'Stop pictures and camera',
+        soundOnlyKeep: 'Keep the camera',
+        pausedStage: 'Weak line: picture paused, sound goes on',
+        pausedScreen: 'Weak line: shared screen paused, sound goes on',
+        pausedTile: 'picture paused',
+        pausedAway: 'Connection lost, reconnecting…',
+        lineFigures: (down, estimate, up, ms) => `Receiving ${rate(down)}${estimate > 0 ? ` (the line holds ${rate(estimate)})` : ''} · sending ${rate(up)} · round trip ${ms} ms`,
+        lineWithoutPictures: (n) => `weak line: ${some(n, 'picture')} paused`,
+        lineLoses: (percent) => `weak line: ${percent} % lost`,
+        othersFigures: (up, estimate, permille) => `Sends ${rate(up)}, ${decimal(permille / 10)} % lost${estimate > 0 ? ` · can receive ${rate(estimate)}` : ''}`,
         unblock: 'Turn sound on',
         unblockLead: 'The browser waits for one click before it plays sound.',
         tabFloor: 'Floor',
@@ -266,10 +283,19 @@ export const en: Words = {
             open: 'Microphone open: everybody hears you',
             floor: 'You have the floor',
             listening: 'You are listening; no microphone is used here',
-            weak: 'Weak line: sound is kept, pictures may get coarser',
-            poor: 'Very weak line: sound is kept, small pictures pause',
-            reconnecting: 'No contact with the server, coming back by itself. Picture and sound go on if the line holds.',
-            mediaBack: 'Picture and sound are coming back. You are still in the room and keep your turn.',
+            uplink: 'Your picture is sent at a low quality because the line is weak; sound is not affected',
+            uplinkShort: 'Low picture sent',
+            weak: 'Weak line: sound is kept, pictures may lose detail',
+            fewer: 'Weak line: small pictures paused, sound and main stage go on',
+            sound: 'Weak line: sound and shared page only',
+            soundNoPage: 'Very weak line: sound only',
+            voice: 'Very weak line: only the main stage is heard',
+            weakShort: 'Weak line',
+            away: 'Connection lost, reconnecting…',
+            awayShort: 'Reconnecting',
+            seconds: (n) => `${n} s`,
+            reconnecting: 'Picture and sound go on while the network lasts. You keep your place and your turn.',
+            mediaBack: 'You are still in the room and keep your turn.',
             connecting: 'Connecting picture and sound…',
         },
         second: 'Your unit has another device in the room. Microphone and speaker are off here, so that nothing echoes.',

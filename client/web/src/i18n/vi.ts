@@ -1,6 +1,7 @@
 // Every sentence a person sees, in Vietnamese. The English table has the same keys: the compiler checks it.
 const two = (n: number): string => String(n).padStart(2, '0');
 const decimal = (n: number): string => n.toFixed(1).replace('.', ',');
+const rate = (bps: number): string => (bps >= 20_000_000 ? 'trên 20 Mbit/s' : bps < 1_000_000 ? `${Math.round(bps / 1000)} kbit/s` : `${decimal(bps / 1e6)} Mbit/s`);
 const weekdays = ['Chủ nhật', 'Thứ Hai', 'Thứ Ba', 'Thứ Tư', 'Thứ Năm', 'Thứ Sáu', 'Thứ Bảy'];
 
 export const vi = {
@@ -24,7 +25,7 @@ export const vi = {
         if (s < 60) return `${Math.round(s)} giây`;
         return minutes < 60 ? `${minutes} phút` : `${Math.floor(minutes / 60)} giờ ${minutes % 60} phút`;
     },
-    megabits: (bps: number) => (bps >= 20_000_000 ? 'trên 20 Mbit/s' : bps < 1_000_000 ? `${Math.round(bps / 1000)} kbit/s` : `${decimal(bps / 1e6)} Mbit/s`),
+    megabits: rate,
     bytes: (n: number) => (n >= 1e9 ? `${decimal(n / 1e9)} GB` : n >= 1e6 ? `${decimal(n / 1e6)} MB` : `${Math.max(1, Math.round(n / 1e3))} KB`),
     roles: { observer: 'Dự thính', delegate: 'Đại biểu', technician: 'Kỹ thuật', secretary: 'Thư ký', chair: 'Chủ trì', administrator: 'Quản trị' },
     home_: {
@@ -253,7 +254,22 @@ export const vi = {
         leaveLead: 'Bạn trở lại được bất cứ lúc nào khi phiên còn diễn ra.',
         keysMore: 'Thêm',
         silent: 'máy thứ hai: tắt micrô và loa',
-        listenOnly: 'Chỉ nghe',
+        soundOnly: 'Chỉ nghe tiếng',
+        picturesAgain: 'Hiện lại hình',
+        soundOnlyNow: 'Chỉ nghe tiếng: hình các điểm cầu đang tắt',
+        soundOnlyStage: 'chỉ nghe tiếng',
+        soundOnlyConfirm: 'Chỉ nghe tiếng?',
+        soundOnlyLead: 'Hình các điểm cầu tắt để nhường đường truyền cho tiếng và trang trình chiếu. Camera của phòng cũng tắt; micrô giữ nguyên.',
+        soundOnlyDo: 'Tắt hình và camera',
+        soundOnlyKeep: 'Giữ camera',
+        pausedStage: 'Đường truyền yếu: tạm dừng hình, vẫn nghe tiếng',
+        pausedScreen: 'Đường truyền yếu: tạm dừng trang trình chiếu, vẫn nghe tiếng',
+        pausedTile: 'tạm dừng hình',
+        pausedAway: 'Mất kết nối, đang nối lại…',
+        lineFigures: (down: number, estimate: number, up: number, ms: number) => `Nhận ${rate(down)}${estimate > 0 ? ` (đường truyền chứa được ${rate(estimate)})` : ''} · gửi ${rate(up)} · phản hồi ${ms} ms`,
+        lineWithoutPictures: (n: number) => `đường truyền yếu: đang dừng ${n} hình`,
+        lineLoses: (percent: number) => `đường truyền yếu: mất ${percent} % gói`,
+        othersFigures: (up: number, estimate: number, permille: number) => `Gửi ${rate(up)}, mất ${decimal(permille / 10)} %${estimate > 0 ? ` · nhận được ${rate(estimate)}` : ''}`,
         unblock: 'Bật tiếng',
         unblockLead: 'Trình duyệt chờ bạn bấm một lần rồi mới phát tiếng.',
         tabFloor: 'Phát biểu',
@@ -264,10 +280,19 @@ export const vi = {
             open: 'Micrô đang mở: mọi điểm cầu nghe thấy bạn',
             floor: 'Bạn đang có quyền phát biểu',
             listening: 'Bạn đang nghe; máy này không dùng micrô',
-            weak: 'Mạng yếu: giữ tiếng, hình có thể giảm nét',
-            poor: 'Mạng rất yếu: giữ tiếng, tạm dừng hình các điểm cầu',
-            reconnecting: 'Mất liên lạc với máy chủ, đang tự nối lại. Hình và tiếng vẫn giữ nếu mạng còn.',
-            mediaBack: 'Đang nối lại hình và tiếng. Bạn vẫn ở trong phòng, giữ nguyên lượt phát biểu.',
+            uplink: 'Hình của phòng đang gửi ở mức thấp vì đường truyền yếu; tiếng không bị ảnh hưởng',
+            uplinkShort: 'Hình gửi ở mức thấp',
+            weak: 'Đường truyền yếu: tiếng vẫn giữ, hình có thể giảm nét',
+            fewer: 'Đường truyền yếu: tạm dừng các hình nhỏ, giữ tiếng và màn hình chính',
+            sound: 'Đường truyền yếu: chỉ nghe tiếng và xem trang',
+            soundNoPage: 'Đường truyền rất yếu: chỉ nghe tiếng',
+            voice: 'Đường truyền rất yếu: chỉ nghe tiếng của màn hình chính',
+            weakShort: 'Đường truyền yếu',
+            away: 'Mất kết nối, đang nối lại…',
+            awayShort: 'Đang nối lại',
+            seconds: (n: number) => `${n} giây`,
+            reconnecting: 'Hình và tiếng vẫn giữ nếu mạng còn. Bạn giữ nguyên chỗ và lượt phát biểu.',
+            mediaBack: 'Bạn vẫn ở trong phòng, giữ nguyên lượt phát biểu.',
             connecting: 'Đang nối hình và tiếng…',
         },
         second: 'Đơn vị của bạn đã có một máy khác trong phòng. Máy này tắt micrô và loa để không vọng tiếng.',

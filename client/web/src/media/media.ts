@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import type { MediaKind, NoticeSlots, ParamsLayout, ResultOffer } from '../protocol.gen';
 import { Peer, type Outgoing, type PictureName, type SlotName } from './peer';
+import { SilenceWatch } from './silence';
 import { mark } from './timings';
 import { PictureView, SoundViews } from './view';
 
@@ -12,6 +13,7 @@ export interface SlotState {
     name: SlotName;
     number: number;
     kind: MediaKind;
+    paused: boolean;
 }
 
 export interface MediaOptions {
@@ -19,6 +21,7 @@ export interface MediaOptions {
     nextIncarnation(): number;
     offer(sdp: string, incarnation: number): Promise<ResultOffer>;
     layout(layout: ParamsLayout): Promise<unknown>;
+    silent(): void; // what had been coming steadily has stopped
 }
 
 const layoutDelayMs = 100;
@@ -33,6 +36,7 @@ export class Media {
     readonly tiles: readonly PictureView[];
     readonly sounds = new SoundViews();
     readonly connection = signal<RTCPeerConnectionState>('new');
+    iceServers: RTCIceServer[] = []; // TURN, as the server said when it let us in
     readonly slots = signal<ReadonlyMap<SlotName, SlotState>>(new Map());
     private peer: Peer | null = null;
     private rejoining: Promise<void> | null = null;
@@ -45,11 +49,13 @@ export class Media {
     private layoutTimer: ReturnType<typeof setTimeout> | null = null;
     private readonly resized = new ResizeObserver(() => this.layoutChanged());
     private stopped = false;
-    private picturesPaused = false;
+    private readonly silence: SilenceWatch;
+    private soundOnly = false;
 
     constructor(private readonly options: MediaOptions) {
         this.tiles = Array.from({ length: options.tiles }, (_, i) => new PictureView(`tile${i}`));
         for (const view of this.views()) this.resized.observe(view.root);
+        this.silence = new SilenceWatch(() => this.pc?.getReceivers() ?? [], options.silent);
     }
 
     get pc(): RTCPeerConnection | null {
@@ -87,9 +93,9 @@ export class Media {
         this.peer = null;
     }
 
-    /** Listening only: no picture is asked for, sound goes on. */
-    setPicturesPaused(paused: boolean): void {
-        this.picturesPaused = paused;
+    /** Sound only: neither stage nor tiles are asked for; sound and the shared screen go on. */
+    setSoundOnly(on: boolean): void {
+        this.soundOnly = on;
         this.layoutChanged();
     }
 
@@ -109,11 +115,20 @@ export class Media {
         const stageBefore = next.get('stage')?.number ?? 0;
         for (const slot of notice.slots) {
             const name = places.get(slot.mid);
-            if (name !== undefined) next.set(name, { ...slot, name });
+            if (name === undefined) continue;
+            this.pauseChanged(name, slot, next.get(name));
+            next.set(name, { ...slot, name });
         }
         this.slots.value = next;
         const stageNow = next.get('stage')?.number ?? 0;
         if (stageNow !== stageBefore && stageNow !== 0) this.stage.nextFrame(() => mark('stage-switched-frame'));
+    }
+
+    private pauseChanged(name: SlotName, slot: NoticeSlots['slots'][number], before: SlotState | undefined): void {
+        if (slot.kind === 'microphone') return;
+        const view = this.view(name as PictureName);
+        view.setPaused(slot.paused);
+        if (slot.paused && before !== undefined && before.number !== 0 && before.number !== slot.number) view.forget();
     }
 
     /** Which endpoint each tile shows; sizes are measured. */
@@ -132,6 +147,7 @@ export class Media {
 
     stop(): void {
         this.stopped = true;
+        this.silence.stop();
         this.clearWatch();
         if (this.layoutTimer !== null) clearTimeout(this.layoutTimer);
         this.resized.disconnect();
@@ -153,7 +169,7 @@ export class Media {
         this.clearWatch();
         if (cause !== 'first') mark('rejoin-start');
         const former = this.peer;
-        const peer = new Peer({ ...this.outgoing }, this.options.tiles, {
+        const peer = new Peer({ ...this.outgoing }, this.options.tiles, this.iceServers, {
             sound: (name, track) => this.sounds.take(name, track),
             picture: (name, track) => this.view(name).take(track),
             state: (state) => this.stateChanged(peer, state),
@@ -208,10 +224,11 @@ export class Media {
 
     private async sendLayout(): Promise<void> {
         const ratio = window.devicePixelRatio || 1;
-        const pixels = (length: number) => (this.picturesPaused ? 0 : Math.min(8192, Math.round(length * ratio)));
+        const pixels = (length: number) => Math.min(8192, Math.round(length * ratio));
         const size = (view: PictureView) => ({ width: pixels(view.width), height: pixels(view.height) });
-        const tiles = this.tiles.map((view, i) => ({ endpoint: this.tileNumbers[i] ?? 0, ...size(view) }));
-        const layout: ParamsLayout = { stage: size(this.stage), screen: size(this.screen), tiles };
+        const none = { width: 0, height: 0 };
+        const tiles = this.tiles.map((view, i) => ({ endpoint: this.tileNumbers[i] ?? 0, ...(this.soundOnly ? none : size(view)) }));
+        const layout: ParamsLayout = { stage: this.soundOnly ? none : size(this.stage), screen: size(this.screen), tiles };
         const text = JSON.stringify(layout);
         if (text === this.lastLayout) return;
         this.lastLayout = text;

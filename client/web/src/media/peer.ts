@@ -47,7 +47,7 @@ function spoken(codec: RTCRtpCodec): boolean {
     const fmtp = codec.sdpFmtpLine ?? '';
     if (type === 'video/h264') return fmtp.includes('profile-level-id=42e01f') && fmtp.includes('packetization-mode=1');
     if (type === 'video/vp9') return !/profile-id=[1-9]/.test(fmtp);
-    return type === 'audio/opus' || type === 'video/vp8' || type === 'video/rtx';
+    return type === 'audio/opus' || type === 'audio/red' || type === 'video/vp8' || type === 'video/rtx';
 }
 
 function keepSpoken(transceiver: RTCRtpTransceiver): void {
@@ -62,15 +62,26 @@ function keepSpoken(transceiver: RTCRtpTransceiver): void {
     }
 }
 
+/** A browser that does not like an address of a TURN server does without. */
+function connectionTo(iceServers: RTCIceServer[]): RTCPeerConnection {
+    const common: RTCConfiguration = { bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' };
+    try {
+        return new RTCPeerConnection({ ...common, iceServers });
+    } catch {
+        return new RTCPeerConnection(common);
+    }
+}
+
 export class Peer {
-    readonly connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+    readonly connection: RTCPeerConnection;
     private readonly microphone: RTCRtpTransceiver;
     private readonly camera: RTCRtpTransceiver;
     private readonly screen: RTCRtpTransceiver;
     private readonly receivers: Array<[SlotName, RTCRtpTransceiver]> = [];
 
-    constructor(outgoing: Outgoing, tiles: number, private readonly handlers: ReceiveHandlers) {
-        const pc = this.connection;
+    constructor(outgoing: Outgoing, tiles: number, iceServers: RTCIceServer[], private readonly handlers: ReceiveHandlers) {
+        const pc = connectionTo(iceServers);
+        this.connection = pc;
         this.microphone = pc.addTransceiver(outgoing.microphone ?? 'audio', { direction: 'sendonly' });
         this.camera = pc.addTransceiver(outgoing.camera ?? 'video', { direction: 'sendonly', sendEncodings: cameraLayers(outgoing.camera) });
         this.screen = pc.addTransceiver(outgoing.screen ?? 'video', {

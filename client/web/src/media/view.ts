@@ -2,13 +2,21 @@
 // that is being replaced stays as its last frame on a canvas until the new one's first frame is there.
 import { signal } from '@preact/signals';
 
+const pausedAfterMs = 1_000;
+const absentAfterMs = 3_000;
+const movesWithinMs = 4_000; // after a pause; whose camera is off by then is said elsewhere
+
 export class PictureView {
     readonly root = document.createElement('div');
     readonly video = document.createElement('video');
     readonly hasPicture = signal(false);
+    /** Our line does not hold it, for so long that words say so; until it moves again. */
+    readonly paused = signal(false);
     private readonly frozen = document.createElement('canvas');
     private track: MediaStreamTrack | null = null;
     private frameWaiters: Array<() => void> = [];
+    private isPaused = false;
+    private pauseTimer: ReturnType<typeof setTimeout> | null = null;
 
     constructor(readonly name: string) {
         this.root.className = 'picture-view';
@@ -50,6 +58,29 @@ export class PictureView {
     nextFrame(then: () => void): void {
         this.frameWaiters.push(then);
         this.arm();
+    }
+
+    /** What the server says. A pause shorter than a moment is not said; at an entrance, pictures wait a little longer until the
+     * line is known. */
+    setPaused(paused: boolean): void {
+        if (paused === this.isPaused) return;
+        this.isPaused = paused;
+        if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
+        if (paused) {
+            this.pauseTimer = setTimeout(() => (this.paused.value = true), this.hasPicture.value ? pausedAfterMs : absentAfterMs);
+            return;
+        }
+        const moves = () => {
+            if (!this.isPaused) this.paused.value = false;
+        };
+        if (this.paused.value) this.nextFrame(moves);
+        this.pauseTimer = setTimeout(moves, movesWithinMs);
+    }
+
+    /** What stands here is somebody else's: nothing is shown until the next frame. */
+    forget(): void {
+        this.hasPicture.value = false;
+        this.nextFrame(() => this.thaw());
     }
 
     private arm(): void {

@@ -48,7 +48,7 @@ function Inside({ room, state, units }: { room: Room; state: BriefingState; unit
                 {phone ? <PhoneTabs room={room} state={state} onQuestion={setQuestion} /> : <Strip room={room} state={state} />}
                 {!phone && (
                     <aside class="side">
-                        <StateLine room={room} />
+                        <StateLine room={room} onQuestion={setQuestion} />
                         <FloorPanel room={room} state={state} />
                         <PeoplePanel room={room} state={state} onQuestion={setQuestion} />
                     </aside>
@@ -66,7 +66,7 @@ function PhoneTabs({ room, state, onQuestion }: { room: Room; state: BriefingSta
     const [tab, setTab] = useState<'floor' | 'people'>('floor');
     return (
         <div class="phone-tabs">
-            <StateLine room={room} />
+            <StateLine room={room} onQuestion={onQuestion} />
             <div class="tabs" role="tablist">
                 <button type="button" role="tab" aria-selected={tab === 'floor'} onClick={() => setTab('floor')}>
                     {w.tabFloor}

@@ -10,7 +10,9 @@ import { mark } from '../media/timings';
 import { asRefused } from '../protocol/http';
 import { BriefingSocket, type LinkState } from '../protocol/socket';
 import { follow } from './fold';
-import { rememberSeat, rememberedSeat, forgetSeat, type Seat } from './seat';
+import { uplinkLimited } from '../media/uplink';
+import { atFirst, hold, judgeFacts, type Held } from './line';
+import { rememberSeat, rememberedSeat, forgetSeat, rememberSoundOnly, rememberedSoundOnly, type Seat } from './seat';
 import { assignTiles, conducts, endpointOf, mayMute, maySpeak, queue, stageOf } from './select';
 
 export type Phase = 'joining' | 'in' | 'taken-over' | 'removed' | 'ended' | 'refused' | 'left';
@@ -45,7 +47,23 @@ const narrowBelow = 1000; // CSS pixels: a small laptop's or a tablet's window
 /** Tiles beside our own picture: receive slots are offered once, so the width at entering decides. */
 const tilesOf = (kind: EndpointKind): number => (kind === 'phone' ? 0 : innerWidth < narrowBelow ? 2 : 6);
 const messageForMs = 6_000;
+const lookMs = 500;
+const uplinkLookMs = 2_000;
 const checkForMs = 100_000; // the server's own limit is 90 s, when every room is checked at once
+
+/** From Wi-Fi to a modem, where the browser tells. Its other changes (estimates of rate) are no change of network. */
+function onNetworkType(changed: () => void): () => void {
+    const { connection } = navigator as Navigator & { connection?: EventTarget & { type?: string } };
+    if (connection === undefined) return () => undefined;
+    let former = connection.type;
+    const look = () => {
+        const { type } = connection;
+        if (type !== former && type !== 'none') changed();
+        former = type;
+    };
+    connection.addEventListener('change', look);
+    return () => connection.removeEventListener('change', look);
+}
 
 export class Room {
     readonly briefing = signal<BriefingState | null>(null);
@@ -68,7 +86,11 @@ export class Room {
     readonly hasMicrophone = signal(false);
     readonly cameraTrack = signal<MediaStreamTrack | null>(null);
     readonly screenTrack = signal<MediaStreamTrack | null>(null);
-    readonly listeningOnly = signal(false);
+    readonly soundOnly = signal(false);
+    /** What is said of our line, steady enough to be read. */
+    readonly lineHeld = signal<Held>(atFirst);
+    /** Since when socket or media are away, by this machine's clock; null: they aren't. */
+    readonly awaySinceMs = signal<number | null>(null);
     readonly choice = signal<DeviceChoice>({ camera: '', microphone: '', speaker: '' });
 
     readonly mine = computed<Endpoint | undefined>(() => {
@@ -97,6 +119,9 @@ export class Room {
     private seat: Seat | null;
     private wantMicrophone: boolean;
     private wasOpen = false;
+    private cameraWasOn = false; // before sound only
+    private uplinkIsLimited = false;
+    private address = ''; // where the server sees us
     private disposers: Array<() => void> = [];
     private messageTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -109,7 +134,15 @@ export class Room {
             nextIncarnation: () => this.nextIncarnation(),
             offer: (sdp, incarnation) => this.socket.request('offer', { sdp, incarnation }),
             layout: (layout) => this.socket.request('layout', layout),
+            silent: () => void this.socket.probe(),
         });
+        this.soundOnly.value = rememberedSoundOnly(options.briefing);
+        if (this.soundOnly.value) {
+            options.camera?.stop();
+            this.cameraWasOn = options.camera !== null;
+            options = { ...options, camera: null };
+            this.media.setSoundOnly(true);
+        }
         this.media.outgoing.microphone = options.microphone;
         this.media.outgoing.camera = options.camera;
         if (options.microphone !== null) options.microphone.enabled = false;
@@ -126,9 +159,12 @@ export class Room {
             refused: (refusal) => this.refused(refusal),
         });
         this.disposers.push(effect(() => this.followMicrophone()), effect(() => this.followTiles()));
+        const looks = [setInterval(() => this.lookAtLine(), lookMs), setInterval(() => void this.lookAtUplink(), uplinkLookMs)];
+        this.disposers.push(() => looks.forEach(clearInterval));
         const online = () => this.networkChanged();
         window.addEventListener('online', online);
         this.disposers.push(() => window.removeEventListener('online', online));
+        this.disposers.push(onNetworkType(online));
     }
 
     start(): void {
@@ -227,13 +263,20 @@ export class Room {
         }
     }
 
-    /** For a weak line or a quiet place: microphone, camera and all pictures off, sound on. */
-    async setListeningOnly(on: boolean): Promise<void> {
-        this.listeningOnly.value = on;
-        this.media.setPicturesPaused(on);
-        if (!on) return;
-        if (this.microphoneOpen.value) await this.setMicrophone(false);
-        if (this.cameraTrack.value !== null) await this.setCamera(false);
+    /** For a weak line: no pictures of the rooms; sound, the shared screen and our microphone go on. The camera is ours to
+     * keep; one that was stopped comes back with the pictures. */
+    async setSoundOnly(on: boolean, keepCamera = false): Promise<void> {
+        this.soundOnly.value = on;
+        rememberSoundOnly(this.options.briefing, on);
+        this.media.setSoundOnly(on);
+        const camera = this.cameraTrack.value !== null;
+        if (on) {
+            this.cameraWasOn = camera && !keepCamera;
+            if (this.cameraWasOn) await this.setCamera(false);
+        } else if (this.cameraWasOn && !camera) {
+            this.cameraWasOn = false;
+            await this.setCamera(true);
+        }
     }
 
     async leave(): Promise<void> {
@@ -290,7 +333,11 @@ export class Room {
             this.phase.value = this.briefing.value?.state === 'closed' ? 'ended' : 'in';
         });
         this.media.sounds.setMuted(!hello.hears);
+        this.media.iceServers = hello.media.ice_servers;
+        const moved = this.address !== '' && this.address !== hello.media.address;
+        this.address = hello.media.address;
         if (this.media.pc === null) void this.media.rejoin('first');
+        else if (moved) void this.media.rejoin('network');
         void this.announce({});
     }
 
@@ -399,6 +446,35 @@ export class Room {
     private networkChanged(): void {
         this.socket.reconnectNow();
         void this.media.rejoin('network');
+    }
+
+    // ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    private lookAtLine(): void {
+        const now = Date.now();
+        const slots = [...this.media.slots.value.values()];
+        const connection = this.media.connection.value;
+        const away = this.link.value === 'waiting' || connection === 'disconnected' || connection === 'failed';
+        const line = this.line.value;
+        const level = judgeFacts({
+            lossPermille: line?.loss_permille ?? 0,
+            roundTripMs: line?.rtt_ms ?? 0,
+            stagePaused: slots.some((slot) => (slot.name === 'stage' || slot.name === 'screen') && slot.paused),
+            tilesPaused: slots.some((slot) => slot.name.startsWith('tile') && slot.paused),
+            soundsPaused: slots.some((slot) => slot.kind === 'microphone' && slot.paused),
+            uplinkLimited: this.uplinkIsLimited,
+        });
+        batch(() => {
+            this.lineHeld.value = hold(this.lineHeld.value, level, now);
+            if (away) this.awaySinceMs.value ??= now;
+            else if (connection === 'connected') this.awaySinceMs.value = null;
+        });
+    }
+
+    private async lookAtUplink(): Promise<void> {
+        const track = this.cameraTrack.value;
+        const { pc } = this.media;
+        this.uplinkIsLimited = track !== null && pc !== null && (await uplinkLimited(pc, track));
     }
 
     // ── media ─────────────────────────────────────────────────────────────────────────────────────────────────────────

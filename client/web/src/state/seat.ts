@@ -8,6 +8,16 @@ export interface Seat {
 
 const key = (briefing: string): string => `giaoban.seat.${briefing}`;
 
+const soundOnlyKey = (briefing: string): string => `giaoban.sound-only.${briefing}`;
+
+/** Sound only is this tab's choice, kept when its page is loaded again. */
+export const rememberedSoundOnly = (briefing: string): boolean => sessionStorage.getItem(soundOnlyKey(briefing)) === 'on';
+
+export function rememberSoundOnly(briefing: string, on: boolean): void {
+    if (on) sessionStorage.setItem(soundOnlyKey(briefing), 'on');
+    else sessionStorage.removeItem(soundOnlyKey(briefing));
+}
+
 export function rememberedSeat(briefing: string): Seat | null {
     try {
         const kept = JSON.parse(sessionStorage.getItem(key(briefing)) ?? 'null') as Partial<Seat> | null;

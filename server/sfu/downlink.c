@@ -1,0 +1,317 @@
+#include "sfu/downlink.h"
+
+#include "sfu/allocate.h"
+#include "sfu/peer.h"
+#include "sfu/router.h"
+
+#include <string.h>
+
+enum {
+    SOUND_PACKETS_A_SECOND = 50,
+    TIDS = 3,
+    PACE_HALVES = 5,         /* the pacer's rate in halves of the target: a keyframe may overtake its own rate */
+    PACE_HALVES_UNKNOWN = 3, /* before the line has told anything */
+    WANT_FACTOR = 2,         /* what is known of the line goes beyond what is wanted, so that the pacer is no brake */
+    SOUND_PERCENT = 85,      /* of the target: further sounds beyond are left out */
+    CHANGE_PERCENT = 15,
+    RED_PERMILLE = 10, /* of loss */
+    RED_PERCENT = 70,  /* of the target, for the stage's sound with its repetitions */
+    RED_TWICE_PERMILLE = 70,
+    RED_STAYS_US = 20 * 1000 * 1000,
+};
+
+static const int64_t clock_wrap_us = (int64_t)64000 << 24; /* of feedback's reference time */
+
+void downlink_init(struct downlink *d, uint32_t start_bps)
+{
+    struct bwe_config config = {
+        .start_bps = start_bps ? start_bps : DOWNLINK_START_BPS, .min_bps = DOWNLINK_MIN_BPS, .max_bps = DOWNLINK_MAX_BPS};
+    *d = (struct downlink){.unsettled = true};
+    bwe_init(&d->bwe, &config);
+}
+
+/* ---- feedback ---- */
+
+static int64_t without_wraps(struct downlink *d, int64_t told_us)
+{
+    if (!d->has_clock) {
+        d->has_clock = true;
+        d->clock_us = told_us;
+    }
+    int64_t step = (told_us - d->clock_us) % clock_wrap_us;
+    if (step > clock_wrap_us / 2)
+        step -= clock_wrap_us;
+    if (step < -clock_wrap_us / 2)
+        step += clock_wrap_us;
+    d->clock_us += step > 0 ? step : 0;
+    return step > 0 ? d->clock_us : d->clock_us + step;
+}
+
+/* Each sent packet once: one that was called lost and came after all is taken back by nobody, it was late. */
+static bool take(struct peer *p, const struct transport_cc_packet *told, struct bwe_packet *ret)
+{
+    struct peer_sent *sent = &p->sent[told->seq % PEER_SENT_RING];
+    if (!sent->waiting || sent->seq != told->seq)
+        return false;
+    sent->waiting = false;
+    *ret = (struct bwe_packet){
+        .sent_us = sent->sent_us, .bytes = sent->bytes, .probe = sent->probe, .received = told->received};
+    if (told->received)
+        ret->arrival_us = without_wraps(p->downlink, told->arrival_us);
+    return true;
+}
+
+void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, int64_t now_us)
+{
+    struct bwe_packet packets[TRANSPORT_CC_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        struct bwe_packet *b = &packets[n];
+        if (!take(p, &f->packets[i], b))
+            continue;
+        n++;
+        p->line.reported++;
+        p->line.lost += !b->received;
+        p->line.acked_bytes += b->received ? b->bytes : 0u;
+    }
+    if (!n)
+        return;
+    bwe_rtt(&p->downlink->bwe, p->line.rtt_us);
+    bwe_feedback(&p->downlink->bwe, packets, n, now_us);
+    if (bwe_target_bps(&p->downlink->bwe) < p->downlink->allocated_bps)
+        peer_wake(p, p->downlink->tick_us = now_us); /* less is followed at once */
+}
+
+void downlink_remb(struct peer *p, uint64_t bps, int64_t now_us)
+{
+    bwe_remb(&p->downlink->bwe, bps, now_us);
+}
+
+/* ---- layers ---- */
+
+static enum allocate_rank rank_of(const struct slot *s)
+{
+    switch (s->config.role) {
+    case SLOT_SHARED_SCREEN: return ALLOCATE_SCREEN;
+    case SLOT_STAGE_PICTURE: return ALLOCATE_STAGE;
+    default: return ALLOCATE_TILE;
+    }
+}
+
+static void add_step(struct allocate_track *t, const struct slot *s, unsigned layer, unsigned tid, uint32_t bps)
+{
+    if (t->n_steps == ALLOCATE_STEPS_MAX)
+        return;
+    if (layer == s->layer && (tid == s->max_tid || t->current == ALLOCATE_PAUSED))
+        t->current = (int8_t)t->n_steps;
+    t->steps[t->n_steps++] = (struct allocate_step){.layer = (uint8_t)layer, .tid = (uint8_t)tid, .bps = bps};
+}
+
+/* Every way to send what is in the slot, up to the layer that suits its height. */
+static void describe(const struct slot *s, struct allocate_track *t, int64_t now_us)
+{
+    const struct source *source = s->source;
+    unsigned top = source_choose_layer(source, s->want_height, now_us);
+    *t = (struct allocate_track){.rank = rank_of(s), .current = ALLOCATE_PAUSED};
+    for (unsigned i = 0; i <= top && i < SFU_LAYERS; i++) {
+        uint32_t bps[SFU_TIDS];
+        if (i != top && !source_layer_alive(source, i, now_us))
+            continue;
+        unsigned tids = source_layer_rates(source, i, now_us, bps);
+        for (unsigned tid = 0; tid < tids; tid++)
+            add_step(t, s, i, tid + 1 == tids ? SLOT_ALL_TIDS : tid, bps[tid]);
+    }
+}
+
+static uint64_t sound_bps(const struct slot *s, unsigned red)
+{
+    return (uint64_t)source_bps(s->source) * (1 + red) + SOUND_PACKETS_A_SECOND * PACER_HEADERS * 8;
+}
+
+static uint64_t stage_sound_bps(const struct peer *p, unsigned red)
+{
+    for (size_t i = 0; i < p->n_slots; i++)
+        if (p->slots[i].config.role == SLOT_STAGE_SOUND && p->slots[i].source)
+            return sound_bps(&p->slots[i], red);
+    return 0;
+}
+
+/* Sound is not repaired by sending it again: a line that loses gets each packet twice, one that loses much three times. It
+ * stays so for a while after the last loss, since losses come in groups. */
+static void choose_red(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    unsigned n = p->line.loss_permille >= RED_TWICE_PERMILLE ? 2 : p->line.loss_permille >= RED_PERMILLE ? 1 : 0;
+    if (n >= d->red_wanted || now_us - d->red_us > RED_STAYS_US) {
+        d->red_wanted = (uint8_t)n;
+        d->red_us = now_us;
+    }
+    d->red = d->red_wanted;
+    while (d->red && stage_sound_bps(p, d->red) * 100 > (uint64_t)bwe_target_bps(&d->bwe) * RED_PERCENT)
+        d->red--; /* it must not make the losses that it repairs */
+    for (size_t i = 0; i < p->n_slots; i++)
+        if (!slot_is_picture(&p->slots[i]) && p->slots[i].red != d->red)
+            slot_set_red(&p->slots[i], d->red);
+}
+
+/* The stage's sound always, further sounds as far as they fit. Returns what they take. */
+static uint32_t choose_sounds(struct peer *p, uint32_t target_bps, int64_t now_us)
+{
+    uint64_t used = 0;
+    for (int further = 0; further <= 1; further++)
+        for (size_t i = 0; i < p->n_slots; i++) {
+            struct slot *s = &p->slots[i];
+            if (slot_is_picture(s) || !s->source || (s->config.role == SLOT_FURTHER_SOUND) != further)
+                continue;
+            uint64_t bps = sound_bps(s, s->red);
+            uint64_t asks = slot_paused(s) ? bps + bps / 4 : bps;
+            bool fits = !further || (used + asks) * 100 <= (uint64_t)target_bps * SOUND_PERCENT;
+            slot_limit(s, fits ? SFU_LAYERS - 1 : SLOT_NO_LAYER, SLOT_ALL_TIDS, now_us);
+            used += fits ? bps : 0;
+        }
+    return (uint32_t)used;
+}
+
+static void settle(struct slot *s, const struct allocate_track *t, int64_t now_us)
+{
+    if (t->chosen == ALLOCATE_PAUSED)
+        slot_limit(s, SLOT_NO_LAYER, 0, now_us);
+    else
+        slot_limit(s, t->steps[t->chosen].layer, t->steps[t->chosen].tid, now_us);
+}
+
+/* Slots by rank: allocate() wants the screen first. */
+static size_t pictures_of(struct peer *p, struct slot *ret[SFU_SLOTS_MAX])
+{
+    size_t n = 0;
+    for (int rank = ALLOCATE_SCREEN; rank <= ALLOCATE_TILE; rank++)
+        for (size_t i = 0; i < p->n_slots; i++) {
+            struct slot *s = &p->slots[i];
+            if (slot_is_picture(s) && s->source && (int)rank_of(s) == rank)
+                ret[n++] = s;
+        }
+    return n;
+}
+
+static void choose_layers(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    struct allocate_track tracks[SFU_SLOTS_MAX];
+    struct slot *slots[SFU_SLOTS_MAX];
+    uint32_t target = bwe_target_bps(&d->bwe), sound = choose_sounds(p, target, now_us);
+    size_t n = pictures_of(p, slots);
+    for (size_t i = 0; i < n; i++)
+        describe(slots[i], &tracks[i], now_us);
+    struct allocation a = allocate(tracks, n, target > sound ? target - sound : 0);
+    for (size_t i = 0; i < n; i++) {
+        settle(slots[i], &tracks[i], now_us);
+        /* Sound alone shows nothing of a line that is back; somebody waits for the picture. */
+        if (slot_paused(slots[i]))
+            probe_by(&d->bwe.probe, now_us + DOWNLINK_PAUSED_PROBE_US);
+    }
+    d->wanted_bps = sound + a.wanted_bps;
+    d->allocated_bps = target;
+    d->allocated_us = now_us;
+    d->unsettled = false;
+    bwe_want(&d->bwe, d->wanted_bps < DOWNLINK_MAX_BPS / WANT_FACTOR ? d->wanted_bps * WANT_FACTOR : DOWNLINK_MAX_BPS);
+}
+
+static bool layers_are_due(const struct downlink *d, int64_t now_us)
+{
+    int64_t since_us = now_us - d->allocated_us;
+    uint64_t target = bwe_target_bps(&d->bwe);
+    bool changed = target * 100 < (uint64_t)d->allocated_bps * (100 - CHANGE_PERCENT) ||
+                   target * 100 > (uint64_t)d->allocated_bps * (100 + CHANGE_PERCENT);
+    return since_us >= DOWNLINK_ALLOCATE_US || (since_us >= DOWNLINK_ALLOCATE_MIN_US && (changed || d->unsettled)) ||
+           !d->allocated_us;
+}
+
+void downlink_unsettle(struct peer *p)
+{
+    if (p->downlink)
+        p->downlink->unsettled = true;
+}
+
+/* ---- pacer ---- */
+
+static void set_rate(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    unsigned halves = d->bwe.feedback_us ? PACE_HALVES : PACE_HALVES_UNKNOWN;
+    uint32_t bps = d->cluster.id ? d->cluster.bps : bwe_target_bps(&d->bwe) / 2 * halves;
+    pacer_set_rate(p->pacer, bps, now_us);
+}
+
+/* A picture that comes a second late helps nobody: what waits is thrown away and begins again with a keyframe, the least
+ * important one first. */
+static void throw_away(struct peer *p, int64_t now_us)
+{
+    struct slot *slots[SFU_SLOTS_MAX];
+    size_t n = pictures_of(p, slots);
+    uint64_t target = bwe_target_bps(&p->downlink->bwe);
+    while (n-- && pacer_waiting_bytes(p->pacer) * 8000000u > target * DOWNLINK_WAITING_US) {
+        size_t thrown = pacer_forget(p->pacer, slots[n]);
+        if (!thrown)
+            continue;
+        p->downlink->thrown_away += thrown;
+        p->sfu->stats.drops[SFU_DROP_LATE] += thrown;
+        slot_begin_again(slots[n], now_us);
+    }
+}
+
+static void begin_probe(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    if (!d->cluster.id && bwe_probe(&d->bwe, now_us, &d->cluster))
+        peer_get_ready(p);
+}
+
+void downlink_tick(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    if (now_us < d->tick_us)
+        return;
+    d->tick_us = now_us + DOWNLINK_TICK_US;
+    const struct peer_sent *oldest = &p->sent[p->transport_seq % PEER_SENT_RING];
+    const struct peer_sent *newest = &p->sent[(uint16_t)(p->transport_seq - 1) % PEER_SENT_RING];
+    choose_red(p, now_us);
+    bwe_tick(&d->bwe, oldest->waiting || newest->waiting, now_us);
+    if (layers_are_due(d, now_us))
+        choose_layers(p, now_us);
+    throw_away(p, now_us);
+    begin_probe(p, now_us);
+    set_rate(p, now_us);
+    p->line.estimate_bps = bwe_target_bps(&d->bwe);
+}
+
+uint8_t downlink_sent(struct peer *p, size_t bytes, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    uint8_t id = d ? d->cluster.id : 0;
+    if (id && probe_sent(&d->bwe.probe, id, (uint32_t)bytes, now_us)) {
+        d->cluster.id = 0;
+        set_rate(p, now_us);
+    }
+    return id;
+}
+
+/* The slot whose RTX stream carries padding: any that has had a source. */
+static struct slot *padding_slot(struct peer *p)
+{
+    for (size_t i = 0; i < p->n_slots; i++) {
+        struct slot *s = &p->slots[i];
+        if (slot_is_picture(s) && s->config.rtx_ssrc && s->rtx_header.len)
+            return s;
+    }
+    return NULL;
+}
+
+void downlink_pad(struct peer *p, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    struct slot *s = d && d->cluster.id ? padding_slot(p) : NULL;
+    while (s && d->cluster.id && pacer_idle(p->pacer, now_us)) {
+        peer_send_padding(p, s, DOWNLINK_PADDING, now_us);
+        pacer_charge(p->pacer, DOWNLINK_PADDING + PACER_HEADERS, now_us);
+    }
+}

@@ -1,0 +1,1 @@
+gb_test(test_frame LINK net)
