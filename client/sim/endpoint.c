@@ -39,6 +39,7 @@ struct endpoint {
     uint32_t incarnation;
     struct net_transport *transport, *next; /* in use; waiting for its answer */
     struct sender *sender;
+    unsigned wanted_layers; /* of the camera, as last told; each answer begins with all */
     struct receiver *receiver;
     struct hostile hostile;
     struct answer answer;
@@ -215,8 +216,10 @@ static void take_clip(struct endpoint *e, int64_t now_us)
     if (e->options->sent)
         sender_set_tap(e->sender, e->options->sent, e->options->tap_ctx);
     apply_sending(e);
-    if (e->transport)
-        sender_attach(e->sender, e->transport, now_us);
+    if (!e->transport)
+        return;
+    sender_attach(e->sender, e->transport, now_us);
+    sender_want_layers(e->sender, e->wanted_layers);
 }
 
 static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
@@ -241,6 +244,7 @@ static void take_answer(struct endpoint *e, const char *sdp, int64_t now_us)
     e->answer = a;
     hostile_detach(&e->hostile);
     receiver_attach(e->receiver, e->transport, &a, now_us);
+    e->wanted_layers = (1u << OFFER_RIDS) - 1;
     if (e->sender)
         sender_attach(e->sender, e->transport, now_us);
 }
@@ -311,6 +315,22 @@ static void take_event(struct endpoint *e, const json_t *m)
         e->over = true;
 }
 
+static void take_wanted(struct endpoint *e, const json_t *camera)
+{
+    unsigned layers = 0;
+    size_t i;
+    const json_t *layer;
+    json_array_foreach(camera, i, layer) {
+        const char *rid = json_string_value(json_object_get(layer, "rid"));
+        for (unsigned k = 0; rid && k < OFFER_RIDS; k++)
+            if (!strcmp(rid, offer_rids[k]) && json_is_true(json_object_get(layer, "active")))
+                layers |= 1u << k;
+    }
+    e->wanted_layers = layers;
+    if (e->sender)
+        sender_want_layers(e->sender, layers);
+}
+
 static void take_notice(struct endpoint *e, const json_t *m, int64_t now_us)
 {
     const char *name = json_string_value(json_object_get(m, "notice"));
@@ -319,6 +339,8 @@ static void take_notice(struct endpoint *e, const json_t *m, int64_t now_us)
         e->offer_at_us = now_us;
     } else if (!strcmp(name, "taken-over") || !strcmp(name, "removed"))
         e->over = true;
+    else if (!strcmp(name, "send") && json_object_get(json_object_get(m, "data"), "camera"))
+        take_wanted(e, json_object_get(json_object_get(m, "data"), "camera"));
     else if (!strcmp(name, "slots")) {
         size_t i;
         json_t *slot, *slots = json_object_get(json_object_get(m, "data"), "slots");

@@ -32,7 +32,7 @@ struct stream {
 
 struct layer {
     struct stream video, rtx;
-    bool keyframe_wanted;
+    bool keyframe_wanted, unwanted;
     uint16_t picture_id;
     struct sent_packet sent[SENT];
 };
@@ -95,6 +95,7 @@ void sender_attach(struct sender *s, struct net_transport *t, int64_t now_us)
         l->video.ts_base = l->video.ssrc * 2654435761u;
         l->rtx.seq = 1;
         l->keyframe_wanted = true;
+        l->unwanted = false;
         memset(l->sent, 0, sizeof l->sent);
     }
     s->next_report_us = now_us + 100000;
@@ -107,6 +108,17 @@ void sender_set(struct sender *s, bool microphone, bool camera)
             s->layers[i].keyframe_wanted = true;
     s->microphone = microphone;
     s->camera = camera;
+}
+
+void sender_want_layers(struct sender *s, unsigned layers)
+{
+    for (unsigned i = 0; i < CLIP_LAYERS; i++) {
+        struct layer *l = &s->layers[i];
+        bool unwanted = !(layers & 1u << i);
+        if (l->unwanted && !unwanted)
+            l->keyframe_wanted = true;
+        l->unwanted = unwanted;
+    }
 }
 
 void sender_ignore_keyframe_requests(struct sender *s)
@@ -248,7 +260,7 @@ int64_t sender_run(struct sender *s, int64_t now_us)
             send_sound(s, s->next_sound, now_us);
     for (; (int64_t)(s->next_frame * 1000000 / s->fps) <= since_us; s->next_frame++)
         for (unsigned i = 0; s->camera && i < CLIP_LAYERS; i++)
-            if (!s->frozen || s->layers[i].keyframe_wanted)
+            if (!s->layers[i].unwanted && (!s->frozen || s->layers[i].keyframe_wanted))
                 send_picture(s, i, s->next_frame, now_us);
     if (now_us >= s->next_report_us)
         send_reports(s, now_us);

@@ -29,6 +29,9 @@ void sender_free(struct sender *s); /* NULL is fine */
 /* A new transport (first join or re-join): streams begin anew with a keyframe, transport-wide numbers from 0. */
 void sender_attach(struct sender *s, struct net_transport *t, int64_t now_us);
 void sender_set(struct sender *s, bool microphone, bool camera);
+/* Layers of the camera that are wanted, as a mask; the clip's rates are fixed. One that begins again begins with a keyframe.
+ * A new transport sends all. */
+void sender_want_layers(struct sender *s, unsigned layers);
 /* Keyframes only at the start, never when asked (a source that leaves the recorder nothing to start from). */
 void sender_ignore_keyframe_requests(struct sender *s);
 /* The camera hangs: the same picture, sent only when somebody asks for a keyframe. */

@@ -43,6 +43,13 @@ static const struct config_key keys[] = {
              "machine's interfaces."},
     {"media.announce", CONFIG_LIST, AT(media_announce), .unit = "IP addresses", .fallback = "",
      .help = "Addresses to tell clients instead of the local ones, behind NAT."},
+    {"media.dscp_sound", CONFIG_UINT, AT(dscp_sound), 0, 63, "DSCP", "46", true,
+     "Mark on packets of sound, by which routers of a managed network let them pass first (46: EF, 34: AF41, 26: AF31).\n0: "
+     "none."},
+    {"media.dscp_picture", CONFIG_UINT, AT(dscp_picture), 0, 63, "DSCP", "34", true, "The same for cameras."},
+    {"media.dscp_screen", CONFIG_UINT, AT(dscp_screen), 0, 63, "DSCP", "26", true, "The same for shared screens."},
+    {"media.dscp_control", CONFIG_UINT, AT(dscp_control), 0, 63, "DSCP", "0", true,
+     "The same for connectivity checks, handshakes and reports."},
     {"turn.urls", CONFIG_LIST, AT(turn_urls), .unit = "addresses", .fallback = "",
      .help = "TURN servers for clients behind firewalls, as browsers know them: turn:HOST:3478?transport=udp,\n"
              "turns:HOST:443?transport=tcp. Empty: none. See docs/administration.md."},

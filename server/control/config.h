@@ -32,6 +32,7 @@ struct config {
     struct config_list turn_urls;
     char *turn_secret_file;
     unsigned turn_lifetime_s;
+    unsigned dscp_sound, dscp_picture, dscp_screen, dscp_control;
     unsigned workers;
     unsigned placement;        /* enum config_placement */
     unsigned recording_format; /* 0 mp4, 1 webm */

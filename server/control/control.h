@@ -61,6 +61,7 @@ struct seat {
     bool expected;        /* connected before our own restart; not yet known where */
     uint32_t incarnation;
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
+    json_t *send;  /* what it should send, likewise */
     unsigned loss_permille, bps;
     unsigned paused;         /* pictures that its line does not hold */
     json_int_t estimate_bps; /* what its line to it holds; 0: unknown */

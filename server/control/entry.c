@@ -58,6 +58,8 @@ static void catch_up(struct meeting *m, uint32_t number)
     struct seat *seat = &m->seats[number];
     if (seat->slots)
         peer_notice(seat->peer, "slots", json_pack("{s:O}", "slots", seat->slots));
+    if (seat->send)
+        peer_notice(seat->peer, "send", json_incref(seat->send));
     if (seat->incarnation && seat->worker == WISH_UNPLACED) /* its worker died while it was away */
         peer_notice(seat->peer, "rejoin", json_pack("{s:s}", "reason", "worker-gone"));
 }

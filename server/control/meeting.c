@@ -38,8 +38,10 @@ static void meeting_free(struct meeting *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < SEATS_MAX; i++)
+    for (size_t i = 0; i < SEATS_MAX; i++) {
         json_decref(m->seats[i].slots);
+        json_decref(m->seats[i].send);
+    }
     briefing_events_free(&m->recent);
     wish_briefing_free(&m->wish);
     briefing_free(m->ahead);

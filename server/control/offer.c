@@ -66,7 +66,12 @@ uint8_t placement_choose(struct meeting *m, uint32_t number)
 static void place(struct meeting *m, uint32_t number, uint8_t worker, uint32_t incarnation)
 {
     struct seat *seat = &m->seats[number];
-    seat->connected = seat->connected && seat->worker == worker && seat->incarnation == incarnation;
+    bool same = seat->worker == worker && seat->incarnation == incarnation;
+    seat->connected = seat->connected && same;
+    if (!same) { /* a new connection sends everything until it is told */
+        json_decref(seat->send);
+        seat->send = NULL;
+    }
     seat->worker = worker;
     seat->incarnation = incarnation;
     briefing_set_placement(m->settled, number, worker, incarnation);
@@ -78,7 +83,8 @@ void seat_unplace(struct meeting *m, uint32_t number)
     struct seat *seat = &m->seats[number];
     seat->connected = false;
     json_decref(seat->slots);
-    seat->slots = NULL;
+    json_decref(seat->send);
+    seat->slots = seat->send = NULL;
     seat->paused = 0;
     if (seat->worker != WISH_UNPLACED)
         place(m, number, WISH_UNPLACED, seat->incarnation);

@@ -51,6 +51,40 @@ static void report_slots(struct seat *seat, const json_t *slots)
         peer_notice(seat->peer, "slots", json_pack("{s:O}", "slots", list));
 }
 
+/* {"camera":[layer …],"screen":[…]}: only what the worker has named so, with the schema's bounds. */
+static json_t *send_notice(const json_t *wanted)
+{
+    json_t *notice = json_object(), *track, *layer;
+    size_t i, k;
+    json_array_foreach(wanted, i, track) {
+        const char *kind = json_string_value(json_object_get(track, "kind"));
+        json_t *list = json_array();
+        json_array_foreach(json_object_get(track, "layers"), k, layer) {
+            bool active = json_is_true(json_object_get(layer, "active"));
+            json_int_t max_bps = json_integer_value(json_object_get(layer, "max_bps"));
+            json_t *o = json_pack("{s:O, s:b}", "rid", json_object_get(layer, "rid"), "active", active);
+            if (o && active && max_bps > 0)
+                json_object_set_new(o, "max_bps", json_integer(max_bps));
+            json_array_append_new(list, o);
+        }
+        json_object_set_new(notice, kind && !strcmp(kind, "screen") ? "screen" : "camera", list);
+    }
+    return notice;
+}
+
+static void report_wanted(struct seat *seat, const json_t *wanted)
+{
+    json_t *notice = send_notice(wanted);
+    if (seat->send && json_equal(seat->send, notice)) {
+        json_decref(notice);
+        return;
+    }
+    json_decref(seat->send);
+    seat->send = notice;
+    if (seat->peer)
+        peer_notice(seat->peer, "send", json_incref(notice));
+}
+
 static json_int_t number_in(const json_t *o, const char *key, json_int_t min, json_int_t max)
 {
     const json_t *v = json_object_get(o, key);
@@ -100,6 +134,8 @@ static void report_endpoint(struct meeting *m, unsigned worker, const json_t *o)
     const json_t *slots = json_object_get(o, "slots"), *connected = json_object_get(o, "connected");
     if (json_is_array(slots))
         report_slots(seat, slots);
+    if (json_array_size(json_object_get(o, "wanted")))
+        report_wanted(seat, json_object_get(o, "wanted"));
     if (json_is_boolean(connected))
         seat->connected = json_is_true(connected);
     if (json_object_get(o, "level"))

@@ -243,6 +243,18 @@ static unsigned limit_of(const json_t *limits, const char *name)
     return n > 0 && n < INT32_MAX ? (unsigned)n : 0;
 }
 
+static void take_marks(struct media *m, const json_t *o)
+{
+    static const char *const classes[] = {
+        [NET_SOUND] = "sound", [NET_PICTURE] = "picture", [NET_SCREEN] = "screen", [NET_CONTROL] = "control"};
+    int dscp[4];
+    for (size_t i = 0; i < 4; i++) {
+        json_int_t mark = json_integer_value(json_object_get(o, classes[i]));
+        dscp[i] = mark > 0 && mark < 64 ? (int)mark : -1;
+    }
+    net_set_dscp(m->net, dscp);
+}
+
 static void take_hello(struct media *m, const json_t *o)
 {
     const json_t *l = json_object_get(o, "limits");
@@ -261,6 +273,7 @@ static void take_hello(struct media *m, const json_t *o)
     /* Its browser keeps to endpoint_bps for each picture; camera, screen, sound, repairs and probes make it more. */
     uint64_t bps = 4 * (uint64_t)limit_of(l, "endpoint_bps");
     m->sfu.peer_bps = bps < UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
+    take_marks(m, json_object_get(o, "dscp"));
 }
 
 static void dispatch(struct media *m, const char *name, const json_t *o, const int *fds, size_t n_fds, int64_t now_us)

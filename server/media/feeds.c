@@ -161,8 +161,8 @@ static void put_rates(struct feed *f, struct feed_track *t, const struct source 
     uint8_t body[12];
     struct writer w = writer_make(body, sizeof body);
     for (unsigned i = 0; i < SFU_LAYERS; i++) {
-        uint32_t bps = s->layers[i] ? rate_meter_bps(&s->layers[i]->rate, now_us) : 0;
-        write_u32(&w, !(t->alive & 1u << i) ? 0 : bps ? bps : 1);
+        uint32_t bps[SFU_TIDS];
+        write_u32(&w, t->alive & 1u << i ? bps[source_layer_rates(s, i, now_us, bps) - 1] : 0);
     }
     struct feed_record r = {
         .len = sizeof body,
@@ -180,7 +180,7 @@ static void tell_rates(struct feed *f, struct feed_track *t, const struct source
 {
     uint8_t alive = 0;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
-        alive |= (uint8_t)(layer_alive(s->layers[i], now_us) << i);
+        alive |= (uint8_t)((unsigned)source_layer_alive(s, i, now_us) << i);
     if (alive == t->alive && now_us - t->rates_us < RATES_US)
         return;
     t->alive = alive;
@@ -372,6 +372,17 @@ static uint8_t target_layer(const struct feed *f, const struct feed_track *t, co
     return t->layer != SLOT_NO_LAYER ? t->layer : (uint8_t)source_choose_layer(s, 1, now_us);
 }
 
+/* The publisher goes on sending what is written and what should be. */
+static uint8_t takes(const struct feed *f, const struct feed_track *t, const struct source *s)
+{
+    unsigned layers = 1u << t->target;
+    if (f->role == FEED_ROLE_RECORDER)
+        layers |= 1u << (s->n_layers - 1);
+    if (t->layer != SLOT_NO_LAYER)
+        layers |= 1u << t->layer;
+    return (uint8_t)layers;
+}
+
 static void choose_recorded(struct feed *f, struct feed_track *t, struct source *s, int64_t now_us)
 {
     bool chosen = s->open && is_chosen(f, s);
@@ -386,6 +397,7 @@ static void choose_recorded(struct feed *f, struct feed_track *t, struct source 
     if (t->layer != SLOT_NO_LAYER && (requested & 1u << t->layer)) /* the recorder misses something */
         source_want_keyframe(s, t->layer, now_us);
     t->target = target_layer(f, t, s, now_us);
+    s->taken_elsewhere |= takes(f, t, s);
     if (t->layer == SLOT_NO_LAYER && replay(f, t, s, t->target, HISTORY_AGE_US, now_us))
         t->layer = t->target;
     if (t->target != t->layer)
@@ -402,6 +414,7 @@ static void heed_cells(struct feed *f, struct feed_track *t, struct source *s, i
         if ((fresh & 1u << i) && replay(f, t, s, i, SLOT_REPLAY_US, now_us))
             ask &= (uint8_t) ~(1u << i);
     t->wanted = wanted;
+    s->taken_elsewhere |= wanted;
     for (unsigned i = 0; i < SFU_LAYERS; i++)
         if (ask & 1u << i)
             source_want_keyframe(s, i, now_us);
@@ -444,13 +457,24 @@ static int64_t tick_feed(struct feed *f, bool due, int64_t now_us)
     return feed_next_flush_us(f->writer);
 }
 
+/* Every feed says again what it takes. */
+static void forget_taken(struct router *r)
+{
+    for (uint32_t n = 1; n <= WISH_ENDPOINT_NUMBER_MAX; n++)
+        for (unsigned kind = WISH_CAMERA; kind < SFU_KINDS; kind++)
+            if (r->sources[n][kind])
+                r->sources[n][kind]->taken_elsewhere = 0;
+}
+
 int64_t feeds_tick(struct media *m, int64_t now_us)
 {
     int64_t next_us = INT64_MAX;
     bool due = now_us >= m->feed_us;
     if (due)
         m->feed_us = now_us + FEED_TICK_US;
-    for (struct briefing *b = m->briefings; b; b = b->next)
+    for (struct briefing *b = m->briefings; b; b = b->next) {
+        if (due)
+            forget_taken(b->router);
         for (struct feed *f = b->feeds; f; f = f->next) {
             int64_t us = tick_feed(f, due, now_us);
             if (us < next_us)
@@ -458,5 +482,6 @@ int64_t feeds_tick(struct media *m, int64_t now_us)
             if (f->writer && m->feed_us < next_us)
                 next_us = m->feed_us;
         }
+    }
     return next_us;
 }

@@ -49,6 +49,7 @@ struct reported {
     bool connected, speaking;
     uint32_t shown[SFU_SLOTS_MAX];
     bool paused[SFU_SLOTS_MAX];
+    uint32_t wanted_version; /* of its sources' uplinks, summed */
 };
 
 struct endpoint {

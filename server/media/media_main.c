@@ -76,7 +76,7 @@ static int make_net(struct media *m, size_t packets)
         .listeners = m->sockets + m->n_sockets,
         .n_listeners = m->n_listeners,
         .packets = packets,
-        .dscp = {46, 34, 26, -1}, /* EF sound, AF41 picture, AF31 screen (RFC 8837) */
+        .dscp = {-1, -1, -1, -1}, /* until control's hello */
         .gso = true,
     };
     return net_new(&config, &events, m, &m->net);

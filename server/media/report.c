@@ -138,6 +138,25 @@ static json_t *sends_json(const struct peer *p, int64_t now_us)
     return sends;
 }
 
+/* What it should send of each picture, for its client. */
+static json_t *wanted_json(const struct peer *p)
+{
+    json_t *wanted = json_array();
+    for (unsigned kind = WISH_CAMERA; kind < SFU_KINDS; kind++) {
+        const struct source *s = p->sources[kind];
+        json_t *layers = s ? json_array() : NULL;
+        for (unsigned i = 0; s && i < s->n_layers && i < SFU_LAYERS; i++) {
+            bool active = s->uplink.active & 1u << i;
+            const char *rid = p->publish[kind].n_rids ? p->publish[kind].rids[i] : "";
+            json_array_append_new(layers, json_pack("{ss sb sI}", "rid", rid, "active", active, "max_bps",
+                                                    (json_int_t)(active ? s->uplink.max_bps[i] : 0)));
+        }
+        if (s)
+            json_array_append_new(wanted, json_pack("{ss so}", "kind", report_kind(s->kind), "layers", layers));
+    }
+    return wanted;
+}
+
 static json_t *receives_json(const struct peer *p)
 {
     const struct peer_line *l = &p->line;
@@ -160,15 +179,25 @@ static int level_of(const struct endpoint *e)
 
 static json_t *endpoint_json(const struct endpoint *e, int64_t now_us)
 {
-    return json_pack("{sI sI sb so sb si so so}", "number", (json_int_t)e->number, "incarnation", (json_int_t)e->incarnation,
-                     "connected", e->connected, "slots", slots_json(e->peer), "speaking", speaks(e, now_us), "level",
-                     level_of(e), "send", sends_json(e->peer, now_us), "receive", receives_json(e->peer));
+    return json_pack("{sI sI sb so sb si so so so}", "number", (json_int_t)e->number, "incarnation",
+                     (json_int_t)e->incarnation, "connected", e->connected, "slots", slots_json(e->peer), "speaking",
+                     speaks(e, now_us), "level", level_of(e), "send", sends_json(e->peer, now_us), "receive",
+                     receives_json(e->peer), "wanted", wanted_json(e->peer));
+}
+
+static uint32_t wanted_version(const struct endpoint *e)
+{
+    uint32_t version = 0;
+    for (unsigned kind = WISH_CAMERA; kind < SFU_KINDS; kind++)
+        version += e->peer->sources[kind] ? e->peer->sources[kind]->uplink.version : 0;
+    return version;
 }
 
 /* `moved`: somebody in the briefing has come into a slot or left one since the last look. */
 static bool has_changed(const struct endpoint *e, bool moved, int64_t now_us)
 {
-    if (!e->told || e->reported.connected != e->connected || e->reported.speaking != speaks(e, now_us))
+    if (!e->told || e->reported.connected != e->connected || e->reported.speaking != speaks(e, now_us) ||
+        e->reported.wanted_version != wanted_version(e))
         return true;
     for (size_t i = 0; moved && i < e->peer->n_slots; i++)
         if (e->reported.shown[i] != slot_told_number(&e->peer->slots[i]) ||
@@ -183,6 +212,7 @@ static void note_told(struct endpoint *e, int64_t now_us)
     e->told_us = now_us;
     e->reported.connected = e->connected;
     e->reported.speaking = speaks(e, now_us);
+    e->reported.wanted_version = wanted_version(e);
     for (size_t i = 0; i < e->peer->n_slots; i++) {
         e->reported.shown[i] = slot_told_number(&e->peer->slots[i]);
         e->reported.paused[i] = slot_told_paused(&e->peer->slots[i]);
@@ -280,6 +310,7 @@ static void send_metrics(struct media *m)
         {"keyframes_received", s->keyframes_received},
         {"transport_feedback_sent", s->transport_feedback_sent},
         {"transport_feedback_received", s->transport_feedback_received},
+        {"feedback_absurd", s->feedback_absurd},
         {"sender_reports", s->sender_reports},
         {"slot_switches", s->slot_switches},
         {"feed_records_written", f->records_written},

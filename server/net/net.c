@@ -156,6 +156,11 @@ static int adopt_sockets(struct net *n, const struct net_config *config)
     return err;
 }
 
+void net_set_dscp(struct net *n, const int dscp[4])
+{
+    memcpy(n->dscp, dscp, sizeof n->dscp);
+}
+
 int net_new(const struct net_config *config, const struct net_events *events, void *ctx, struct net **ret_net)
 {
     struct net *n = calloc(1, sizeof *n);
@@ -169,7 +174,7 @@ int net_new(const struct net_config *config, const struct net_events *events, vo
     n->half_open_end = &n->half_open;
     n->streams_end = &n->streams;
     net_set_limits(n, &config->limits);
-    memcpy(n->dscp, config->dscp, sizeof n->dscp);
+    net_set_dscp(n, config->dscp);
     n->turn_at_us = 0;
     n->timers_at_us = INT64_MAX;
     n->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -70,7 +70,7 @@ struct net_config {
     size_t n_listeners;
     size_t packets; /* size of the packet pool */
     struct net_limits limits;
-    int dscp[4];             /* by enum net_class, −1: unmarked */
+    int dscp[4];             /* by enum net_class, 0 … 63; −1: unmarked */
     bool gso;                /* false: never (tests) */
     enum seal_engine engine; /* SEAL_AUTO: the best here; others for tests */
 };
@@ -87,6 +87,7 @@ struct net_transport_config {
 
 int net_new(const struct net_config *config, const struct net_events *events, void *ctx, struct net **ret_net);
 void net_set_limits(struct net *n, const struct net_limits *limits); /* any time */
+void net_set_dscp(struct net *n, const int dscp[4]);                 /* likewise; from the next datagram on */
 void net_free(struct net *n);                                        /* closes transports first; NULL is fine */
 
 /* One turn; waits at most until `deadline_us`. */

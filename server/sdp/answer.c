@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { OPUS_MAX_BPS = 40000 }; /* a voice with all that it needs, and its forward error correction (RFC 7587, 6.1) */
+
 /* Appends lines; `full` once something did not fit. */
 struct text {
     char *out;
@@ -50,13 +52,24 @@ static void write_candidates(struct text *t, const struct sdp_answer *a)
     line(t, "a=end-of-candidates\r\n");
 }
 
-static void write_codec(struct text *t, const struct sdp_codec *c)
+/* What the client sends is bounded: on a weak line the voice shares it with nothing that is of no use. What it receives
+ * stays as the publisher made it. */
+static void write_fmtp(struct text *t, const struct sdp_codec *c, bool received)
+{
+    if (!c->fmtp[0])
+        return;
+    line(t, "a=fmtp:%u %s", c->pt, c->fmtp);
+    if (c->name == SDP_OPUS && received)
+        line(t, ";maxaveragebitrate=%d", OPUS_MAX_BPS);
+    line(t, "\r\n");
+}
+
+static void write_codec(struct text *t, const struct sdp_codec *c, bool received)
 {
     static const char *const names[] = {
         [SDP_OPUS] = "opus/48000/2", [SDP_VP8] = "VP8/90000", [SDP_VP9] = "VP9/90000", [SDP_H264] = "H264/90000"};
     line(t, "a=rtpmap:%u %s\r\n", c->pt, names[c->name]);
-    if (c->fmtp[0])
-        line(t, "a=fmtp:%u %s\r\n", c->pt, c->fmtp);
+    write_fmtp(t, c, received);
     if (c->transport_cc)
         line(t, "a=rtcp-fb:%u transport-cc\r\n", c->pt);
     else if (c->remb)
@@ -135,7 +148,7 @@ static void write_section(struct text *t, const struct sdp_section *s, const str
         write_candidates(t, a);
     write_extensions(t, s);
     for (unsigned k = 0; k < s->n_codecs; k++)
-        write_codec(t, &s->codecs[k]);
+        write_codec(t, &s->codecs[k], sdp_role_sends(s->role));
     if (sdp_role_sends(s->role))
         write_layers(t, s);
     else

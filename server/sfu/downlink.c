@@ -21,6 +21,7 @@ enum {
 };
 
 static const int64_t clock_wrap_us = (int64_t)64000 << 24; /* of feedback's reference time */
+static const int64_t clock_off_max_us = 60 * 1000 * 1000;  /* a receiver's clock against ours since it was first seen */
 
 void downlink_init(struct downlink *d, uint32_t start_bps)
 {
@@ -32,23 +33,35 @@ void downlink_init(struct downlink *d, uint32_t start_bps)
 
 /* ---- feedback ---- */
 
-static int64_t without_wraps(struct downlink *d, int64_t told_us)
+/* The receiver's time without its wraps, as if its clock had shown ours when it was first heard of: it stays near ours,
+ * whatever is told. False: it does not, and is taken from the next time on. */
+static bool without_wraps(struct downlink *d, int64_t told_us, int64_t now_us, int64_t *ret_us)
 {
     if (!d->has_clock) {
         d->has_clock = true;
-        d->clock_us = told_us;
+        d->clock_us = now_us;
+        d->told_us = told_us;
     }
-    int64_t step = (told_us - d->clock_us) % clock_wrap_us;
+    int64_t step = (told_us - d->told_us) % clock_wrap_us;
     if (step > clock_wrap_us / 2)
         step -= clock_wrap_us;
     if (step < -clock_wrap_us / 2)
         step += clock_wrap_us;
-    d->clock_us += step > 0 ? step : 0;
-    return step > 0 ? d->clock_us : d->clock_us + step;
+    int64_t us = d->clock_us + step;
+    if (us > now_us + clock_off_max_us || us < now_us - clock_off_max_us) {
+        d->has_clock = false;
+        return false;
+    }
+    if (step > 0) {
+        d->clock_us = us;
+        d->told_us = told_us;
+    }
+    *ret_us = us;
+    return true;
 }
 
 /* Each sent packet once: one that was called lost and came after all is taken back by nobody, it was late. */
-static bool take(struct peer *p, const struct transport_cc_packet *told, struct bwe_packet *ret)
+static bool take(struct peer *p, const struct transport_cc_packet *told, int64_t now_us, struct bwe_packet *ret)
 {
     struct peer_sent *sent = &p->sent[told->seq % PEER_SENT_RING];
     if (!sent->waiting || sent->seq != told->seq)
@@ -56,9 +69,10 @@ static bool take(struct peer *p, const struct transport_cc_packet *told, struct 
     sent->waiting = false;
     *ret = (struct bwe_packet){
         .sent_us = sent->sent_us, .bytes = sent->bytes, .probe = sent->probe, .received = told->received};
-    if (told->received)
-        ret->arrival_us = without_wraps(p->downlink, told->arrival_us);
-    return true;
+    if (!told->received || without_wraps(p->downlink, told->arrival_us, now_us, &ret->arrival_us))
+        return true;
+    p->sfu->stats.feedback_absurd++;
+    return false;
 }
 
 void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, int64_t now_us)
@@ -67,7 +81,7 @@ void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, in
     size_t n = 0;
     for (size_t i = 0; i < f->n; i++) {
         struct bwe_packet *b = &packets[n];
-        if (!take(p, &f->packets[i], b))
+        if (!take(p, &f->packets[i], now_us, b))
             continue;
         n++;
         p->line.reported++;
@@ -193,6 +207,36 @@ static size_t pictures_of(struct peer *p, struct slot *ret[SFU_SLOTS_MAX])
     return n;
 }
 
+/* All that it shows flows as the publisher makes it, and there is room beside it: nothing needs a bound. */
+static bool is_content(const struct slot *s, const struct allocate_track *t, uint64_t left)
+{
+    const struct source *source = s->source;
+    unsigned ideal = source_ideal_layer(source, s->want_height);
+    if (t->chosen != t->n_steps - 1 || t->steps[t->chosen].layer != ideal || source->uplink.max_bps[ideal])
+        return false;
+    return left * 100 > (uint64_t)t->steps[t->chosen].bps * CHANGE_PERCENT;
+}
+
+/* What the line has for each picture, by rank: what it takes, and of what is left as much as it could use. From this its
+ * publisher is told how much is useful (uplink.h). Returns what all of them would take if nothing bounded them. */
+static uint64_t tell_rooms(struct slot *const *slots, const struct allocate_track *tracks, size_t n, uint32_t available_bps,
+                           uint32_t used_bps, int64_t now_us)
+{
+    uint64_t left = available_bps > used_bps ? available_bps - used_bps : 0, wanted = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct source *source = slots[i]->source;
+        uint64_t own = tracks[i].chosen == ALLOCATE_PAUSED ? 0 : tracks[i].steps[tracks[i].chosen].bps;
+        uint64_t full = uplink_full_bps(source, source_ideal_layer(source, slots[i]->want_height), now_us);
+        uint64_t could = full + full / 4, more = could > own ? could - own : 0; /* so that a bound is none when all fits */
+        bool content = is_content(slots[i], &tracks[i], left);
+        more = more < left ? more : left;
+        left -= more;
+        wanted += full > own ? full : own;
+        slots[i]->room_bps = content ? UPLINK_ANY : (uint32_t)(own + more);
+    }
+    return wanted;
+}
+
 static void choose_layers(struct peer *p, int64_t now_us)
 {
     struct downlink *d = p->downlink;
@@ -202,14 +246,16 @@ static void choose_layers(struct peer *p, int64_t now_us)
     size_t n = pictures_of(p, slots);
     for (size_t i = 0; i < n; i++)
         describe(slots[i], &tracks[i], now_us);
-    struct allocation a = allocate(tracks, n, target > sound ? target - sound : 0);
+    uint32_t available = target > sound ? target - sound : 0;
+    struct allocation a = allocate(tracks, n, available);
+    uint64_t wanted = sound + tell_rooms(slots, tracks, n, available, a.used_bps, now_us);
     for (size_t i = 0; i < n; i++) {
         settle(slots[i], &tracks[i], now_us);
         /* Sound alone shows nothing of a line that is back; somebody waits for the picture. */
         if (slot_paused(slots[i]))
             probe_by(&d->bwe.probe, now_us + DOWNLINK_PAUSED_PROBE_US);
     }
-    d->wanted_bps = sound + a.wanted_bps;
+    d->wanted_bps = (uint32_t)(wanted < DOWNLINK_MAX_BPS ? wanted : DOWNLINK_MAX_BPS);
     d->allocated_bps = target;
     d->allocated_us = now_us;
     d->unsettled = false;

@@ -34,7 +34,7 @@ struct downlink {
     uint32_t wanted_bps;    /* sound and every picture as large as it is shown */
     bool unsettled;         /* slots have changed since */
     bool has_clock;
-    int64_t clock_us; /* the newest time of feedback, without its wraps */
+    int64_t told_us, clock_us; /* the newest time of feedback, as told and without its wraps */
     struct probe_cluster cluster;
     uint8_t red, red_wanted; /* predecessors in each packet of sound: that the line holds, that its losses ask for */
     int64_t red_us;

@@ -7,6 +7,9 @@ enum {
     COMPOUND_MAX = 1180, /* what we make stays within 1,200 bytes with the SRTCP trailer, of which 20 are the largest */
     NACK_SEQS_MAX = 256,
     LINE_US = 1000 * 1000,
+    FLOOR_LEAST_PERMILLE = 10,
+    FLOOR_MOST_PERMILLE = 150, /* an encoder that believes in more gives up too much of the voice */
+    FLOOR_STAYS_US = 10 * 1000 * 1000,
 };
 
 static const char cname[] = "giaoban";
@@ -64,14 +67,39 @@ static void send_feedback(struct peer *p, int64_t now_us)
     }
 }
 
+/* Who takes no redundant sound (Firefox) is helped by what the publisher's encoder puts into each packet of the one before
+ * (RFC 6716, 2.1.7), and an encoder does that as far as its own line is said to lose. So the worst of these listeners' lines
+ * is reported, and stays for a while: losses come in groups. The count of lost packets stays true: congestion control of
+ * browsers goes by that. */
+static uint8_t fraction_with_floor(struct source *s, uint8_t fraction, int64_t now_us)
+{
+    uint32_t worst = 0;
+    for (size_t i = 0; i < s->n_slots; i++) {
+        const struct slot *slot = s->slots[i];
+        uint32_t loss = slot->peer->line.loss_permille;
+        if (slot->config.codecs[RTP_OPUS].red_pt == SFU_NO_PT && slot_flows(slot) && loss > worst)
+            worst = loss;
+    }
+    worst = worst < FLOOR_LEAST_PERMILLE ? 0 : worst > FLOOR_MOST_PERMILLE ? FLOOR_MOST_PERMILLE : worst;
+    if (worst >= s->loss_floor || now_us - s->loss_floor_us > FLOOR_STAYS_US) {
+        s->loss_floor = (uint16_t)worst;
+        s->loss_floor_us = now_us;
+    }
+    uint32_t floor = s->loss_floor * 256u / 1000u;
+    return fraction > floor ? fraction : (uint8_t)floor;
+}
+
 static size_t collect_reports(struct peer *p, struct rtcp_report *reports, int64_t now_us)
 {
     size_t n = 0;
     for (unsigned kind = WISH_MICROPHONE; kind < SFU_KINDS; kind++)
         for (unsigned i = 0; p->sources[kind] && i < SFU_LAYERS; i++) {
             struct layer *l = p->sources[kind]->layers[i];
-            if (l && receive_stats_report(&l->stats, l->ssrc, now_us, &reports[n]) == 0)
-                n++;
+            if (!l || receive_stats_report(&l->stats, l->ssrc, now_us, &reports[n]))
+                continue;
+            if (kind == WISH_MICROPHONE)
+                reports[n].fraction_lost = fraction_with_floor(p->sources[kind], reports[n].fraction_lost, now_us);
+            n++;
         }
     return n;
 }

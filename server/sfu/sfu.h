@@ -67,6 +67,7 @@ struct sfu_stats {
     uint64_t forwarded_packets, retransmitted_packets, repaired_packets, padding_packets;
     uint64_t nacks_sent, nacks_received, keyframe_requests, keyframes_received;
     uint64_t transport_feedback_sent, transport_feedback_received, sender_reports;
+    uint64_t feedback_absurd; /* packets that arrived at a time that cannot be */
     uint64_t slot_switches;
     uint64_t drops[SFU_DROP_COUNT];
 };

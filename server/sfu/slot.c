@@ -27,6 +27,7 @@ void slot_init(struct slot *s, struct peer *p, const struct slot_config *config)
                        .peer = p,
                        .layer = SLOT_NO_LAYER,
                        .target = SLOT_NO_LAYER,
+                       .room_bps = UPLINK_ANY,
                        .limit = SFU_LAYERS - 1,
                        .max_tid = SLOT_ALL_TIDS};
     picture = slot_is_picture(s);
@@ -422,6 +423,18 @@ static void take_height(struct slot *s, int64_t now_us)
         s->want_height = s->asked_height;
 }
 
+/* The layer that suits it rests still: one that is there shows something meanwhile. */
+static void begin_with_what_flows(struct slot *s, int64_t now_us)
+{
+    if (s->layer != SLOT_NO_LAYER || layer_alive(s->source->layers[s->target], now_us))
+        return;
+    for (unsigned i = s->target; i-- > 0;)
+        if (layer_alive(s->source->layers[i], now_us)) {
+            source_want_keyframe(s->source, i, now_us);
+            return;
+        }
+}
+
 void slot_choose(struct slot *s, int64_t now_us)
 {
     enum { EMPTY_US = 1500 * 1000 };
@@ -435,6 +448,7 @@ void slot_choose(struct slot *s, int64_t now_us)
         replay(s, now_us);
     if (s->target != s->layer) {
         s->source->unchosen = true;
+        begin_with_what_flows(s, now_us);
         source_want_keyframe(s->source, s->target, now_us);
     }
     if (s->layer == SLOT_NO_LAYER && now_us - s->bound_us > EMPTY_US)

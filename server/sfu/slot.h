@@ -73,6 +73,7 @@ struct slot {
     bool started;                       /* `rewrite` has its first numbers */
     uint16_t want_height, asked_height; /* asked: by the layout, becomes the wanted one as soon as it may */
     struct allowance requests, heights;
+    uint32_t room_bps;    /* that its line leaves for this picture, UPLINK_ANY: nobody knows */
     uint8_t limit;        /* the highest layer that its line holds; SLOT_NO_LAYER: nothing of it, it is paused */
     uint8_t max_tid, tid; /* temporal layers that its line holds, and that flow */
     uint8_t red;          /* predecessors that each packet of sound carries, 0 … SLOT_RED_MAX */

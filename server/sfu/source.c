@@ -29,6 +29,7 @@ struct source *source_new(struct router *r, uint32_t number, enum wish_kind kind
     s->clock_hz = codec == RTP_OPUS ? 48000 : 90000;
     s->n_layers = n_layers ? n_layers : 1;
     s->level = 0xff;
+    s->uplink.active = (uint8_t)((1u << s->n_layers) - 1);
     return s;
 }
 
@@ -128,7 +129,7 @@ bool layer_alive(const struct layer *l, int64_t now_us)
 
 bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us)
 {
-    return (!s->peer && s->origin_bps[layer]) || layer_alive(s->layers[layer], now_us);
+    return (!s->peer && s->origin_bps[layer]) || layer_alive(s->layers[layer], now_us) || uplink_rests(s, layer, now_us);
 }
 
 uint16_t source_known_height(const struct source *s, unsigned layer)
@@ -149,12 +150,18 @@ uint16_t source_layer_height(const struct source *s, unsigned layer)
     return (uint16_t)(180u << layer);
 }
 
-unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t now_us)
+unsigned source_ideal_layer(const struct source *s, uint16_t height)
 {
-    unsigned best = SFU_LAYERS, ideal = s->n_layers - 1u;
+    unsigned ideal = s->n_layers - 1u;
     for (unsigned i = s->n_layers; i-- > 0;)
         if (source_layer_height(s, i) >= height)
             ideal = i;
+    return ideal;
+}
+
+unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t now_us)
+{
+    unsigned best = SFU_LAYERS;
     for (unsigned i = 0; i < s->n_layers; i++) {
         if (!source_layer_alive(s, i, now_us))
             continue;
@@ -162,11 +169,14 @@ unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t no
         if (source_layer_height(s, i) >= height)
             break;
     }
-    return best == SFU_LAYERS ? ideal : best;
+    return best == SFU_LAYERS ? source_ideal_layer(s, height) : best;
 }
 
 unsigned source_highest_layer(const struct source *s, int64_t now_us)
 {
+    for (unsigned i = s->n_layers; i-- > 0;)
+        if (layer_alive(s->layers[i], now_us))
+            return i;
     return source_choose_layer(s, UINT16_MAX, now_us);
 }
 
@@ -409,8 +419,9 @@ unsigned source_layer_rates(const struct source *s, unsigned layer, int64_t now_
     if (!all && !s->peer)
         all = s->origin_bps[layer];
     if (!all) {
-        uint32_t height = source_layer_height(s, layer);
+        uint32_t height = source_layer_height(s, layer), bound = s->uplink.max_bps[layer];
         all = height * height * 4; /* 130 kbit/s at 180 lines, 520 at 360, 2,100 at 720: what browsers take */
+        all = bound && bound < all ? bound : all;
     }
     if (!l || !l->has_tids) {
         ret_bps[0] = all;
@@ -544,7 +555,7 @@ static void forget_lost_layers(struct source *s, int64_t now_us)
     if (!s->keyframes.wanted)
         return;
     for (unsigned i = 0; i < s->n_layers; i++)
-        living += source_layer_alive(s, i, now_us);
+        living += layer_alive(s->layers[i], now_us);
     if (!living)
         return;
     for (unsigned i = 0; i < s->n_layers; i++)
@@ -591,6 +602,7 @@ void source_tick(struct source *s, int64_t now_us)
     }
     if (!picture)
         return;
+    uplink_tick(s, now_us);
     choose(s, now_us);
     forget_lost_layers(s, now_us);
     source_ask(s, now_us);

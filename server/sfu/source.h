@@ -15,6 +15,7 @@
 #include "rtp/video.h"
 #include "sfu/keyframes.h"
 #include "sfu/sfu.h"
+#include "sfu/uplink.h"
 
 enum {
     LAYER_SILENT_US = 250 * 1000, /* a layer without a packet for so long is not alive */
@@ -72,6 +73,10 @@ struct source {
     uint8_t wanted;                     /* mirror: layers its slots want, as told to the origin */
     uint32_t origin_bps[SFU_LAYERS];    /* mirror: what the origin has of each layer, 0: not alive there */
     uint16_t origin_height[SFU_LAYERS]; /* mirror: of each layer's newest keyframe at the origin, 0: unknown */
+    uint8_t taken_elsewhere;            /* layers that feeds take or wait for, kept by the shell */
+    struct uplink uplink;               /* what its publisher should send; of a mirror unused */
+    uint16_t loss_floor;                /* sound: permille reported to its publisher at least … */
+    int64_t loss_floor_us;              /* … since when */
     uint8_t level;                      /* newest RFC 6464 byte */
     bool unchosen;                      /* a slot waits for another layer, or layers are not what they were */
     uint8_t alive;                      /* layers that lived when … */
@@ -131,15 +136,18 @@ static inline bool source_wants_keyframe(const struct source *s, unsigned layer)
 void source_tick(struct source *s, int64_t now_us);
 
 bool layer_alive(const struct layer *l, int64_t now_us);
-/* The same for a layer of a source; of a mirror it may live at the origin without flowing here. */
+/* The same for a layer of a source; of a mirror it may live at the origin without flowing here, of a publisher it may rest
+ * until somebody wants it (uplink.h). */
 bool source_layer_alive(const struct source *s, unsigned layer, int64_t now_us);
 /* Height of a layer as far as a keyframe has told it, here or at the origin; 0: unknown. */
 uint16_t source_known_height(const struct source *s, unsigned layer);
 /* The same, guessed from its neighbours while unknown. */
 uint16_t source_layer_height(const struct source *s, unsigned layer);
+/* The layer for that height if all were there. */
+unsigned source_ideal_layer(const struct source *s, uint16_t height);
 /* The lowest living layer at least `height` high, else the highest living; with none alive the one that would be chosen. */
 unsigned source_choose_layer(const struct source *s, uint16_t height, int64_t now_us);
-/* The highest living layer (for the recorder). */
+/* The highest layer that flows, with none the one that would be chosen (for the recorder). */
 unsigned source_highest_layer(const struct source *s, int64_t now_us);
 /* Layers flowing into slots or wanted by them, as a mask. */
 uint8_t source_slot_layers(const struct source *s);

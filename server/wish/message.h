@@ -3,9 +3,9 @@
  *
  * To the worker
  *   {"m":"hello","epoch":E,"limits":{"handshakes_turn","half_open","half_open_source","handshake_seconds","stun_source",
- *    "endpoint_bps","tcp","tcp_source","tcp_check_seconds"}}
+ *    "endpoint_bps","tcp","tcp_source","tcp_check_seconds"},"dscp":{"sound","picture","screen","control"}}
  *       first on every new link; a lower epoch is refused. Again with new limits after a reload of the configuration. A
- * limit that is missing is the default of net/net.h
+ * limit that is missing is the default of net/net.h, a mark that is missing or 0 is none
  *   {"m":"again"}                                              control's queue was full and much is lost: say hello again
  *   {"m":"wish-begin","epoch":E,"version":V,"briefing":"id","record":b,"record_cameras":b,"stage":n,"screen":n,"floor":n}
  *   {"m":"wish-endpoint", …struct wish_endpoint…}              (as many as needed)
@@ -39,10 +39,13 @@
  *                                                             not hold it, nothing flows
  *        "speaking":b,"level":dBov (−127 … 0),
  *        "send":[{"kind":…,"bps":x,"layers":n,"height":h,"loss_permille":x}],    what it sends us
- *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x}}],    what we send it
+ *        "receive":{"bps":x,"loss_permille":x,"rtt_ms":x,"estimate_bps":x},      what we send it
+ *        "wanted":[{"kind":"camera|screen","layers":[{"rid":"l","active":b,"max_bps":x}]}]}],
+ *            what it should send: layers that somebody looks at, each at most so large (0: as it would by itself); rid ""
+ *            without simulcast
  *    "speaker":n}                                                loudest speaker, 0: silence
- *       a dirty flag: latest state of changed endpoints only; slots, connected and speaking at most every 20 ms, rates
- *       every second
+ *       a dirty flag: latest state of changed endpoints only; slots, connected, speaking and wanted at most every 20 ms,
+ * rates every second
  *   {"m":"metrics","counters":{"name":value…}}                   once a second; names as in docs/metrics.md
  *   {"m":"acted","act":a,"at_us":monotonic}                      a restriction is in force
  *   {"m":"feed-ready","feed":id}

@@ -94,9 +94,11 @@ static void note_header(struct line *l, const uint8_t *header, size_t len)
 static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header, size_t header_len, const uint8_t *payload,
                     size_t payload_len, uint8_t padding)
 {
-    require(header_len % 4 == 0 && header_len <= RTP_HEADER_MAX && payload_len);
+    require(header_len % 4 == 0 && header_len <= RTP_HEADER_MAX && (payload_len || padding));
     note_header(transport, header, header_len);
-    volatile uint8_t touched = header[header_len - 1] ^ payload[0] ^ payload[payload_len - 1];
+    volatile uint8_t touched = header[header_len - 1];
+    if (payload_len)
+        touched ^= payload[0] ^ payload[payload_len - 1];
     return touched == 0x77 ? -1 : 0; /* sometimes the line refuses */
 }
 
@@ -154,6 +156,7 @@ static void join(uint32_t number)
     c->number = number;
     c->incarnation = ++incarnations[number];
     c->transport = &lines[number][c->incarnation % 2];
+    c->estimates = number % 2; /* of these what they say of our packets decides what they get */
     memset(c->transport, 0, sizeof(struct line));
     configure(c, number);
     if (peer_new(&sfu, c, &p) == 0 && router_attach(router, p, now_us))
@@ -303,6 +306,17 @@ static void check_requests(void)
         }
 }
 
+static void check_bounds(void)
+{
+    for (uint32_t n = 1; n <= PEERS; n++) {
+        const struct peer *p = router->peers[n];
+        uint32_t target = p && p->downlink ? bwe_target_bps(&p->downlink->bwe) : DOWNLINK_MIN_BPS;
+        require(target >= DOWNLINK_MIN_BPS && target <= DOWNLINK_MAX_BPS);
+        for (unsigned kind = WISH_CAMERA; p && kind < SFU_KINDS; kind++)
+            require(!p->sources[kind] || p->sources[kind]->uplink.active >> p->sources[kind]->n_layers == 0);
+    }
+}
+
 static void operate(struct input *in)
 {
     uint8_t op = byte(in);
@@ -332,6 +346,7 @@ static void operate(struct input *in)
     if (!router->unsettled && router_check(router)) /* a wish is folded at the end of its turn */
         abort();
     check_requests();
+    check_bounds();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -192,23 +192,73 @@ static void got_rtp(void *ctx, struct net_transport *t, struct packet *p, int64_
     }
 }
 
-static void got_rtcp(void *ctx, struct net_transport *t, const uint8_t *bytes, size_t len, int64_t now_us)
-{
-    struct client *c = net_transport_user(t);
-    struct reader r = reader_make(bytes, len);
-    struct rtcp_block b;
-    while (rtcp_next(&r, &b) == 0)
-        if (b.type == RTCP_PSFB && b.count == RTCP_PLI) {
-            c->plis++;
-            c->keyframe_due = true;
-        }
-}
-
 static void changed(void *ctx, struct net_transport *t, enum net_state state, int64_t now_us)
 {
     struct client *c = net_transport_user(t);
     if (state == NET_CONNECTED)
         c->connected = true;
+}
+
+/* Out of the history, by RTX (RFC 4588). */
+static void repair(struct client *c, uint16_t seq)
+{
+    struct rtp_header h;
+    uint8_t header[RTP_HEADER_MAX], bytes[1002];
+    size_t at = seq % 64, len = c->kept[at].len;
+    if (!len || c->kept[at].seq != seq || (c->gives_up_every && seq % c->gives_up_every == 0))
+        return;
+    struct rtp_header_plan plan = {
+        .pt = OFFER_RTX, .ssrc = c->number * 100 + 52, .ids = offer_ext_ids, .mid = "1", .rrid = "l"};
+    struct rtp_stamp stamp = {
+        .marker = c->kept[at].marker, .seq = c->rtx_seq++, .transport_seq = c->transport_seq++, .ts = c->kept[at].ts};
+    put_u16(bytes, seq);
+    memcpy(bytes + 2, c->kept[at].bytes, len);
+    assert_int_equal(rtp_header_build(&plan, &h), 0);
+    rtp_header_stamp(&h, &stamp, header);
+    net_send_rtp(c->t, NET_PICTURE, header, h.len, bytes, len + 2, 0);
+    c->repaired++;
+}
+
+static void answer_nack(struct client *c, const struct rtcp_block *b)
+{
+    uint16_t seqs[64];
+    uint32_t ssrc;
+    size_t n;
+    if (rtcp_get_nack(b, &ssrc, seqs, 64, &n) || ssrc != c->number * 100 + 2)
+        return;
+    for (size_t i = 0; i < n; i++)
+        repair(c, seqs[i]);
+}
+
+/* True: it is lost on the way. */
+static bool loses(struct client *c, enum offer_section section, const struct rtp_stamp *stamp, const uint8_t *payload,
+                  size_t len)
+{
+    if (section != OFFER_CAMERA || !c->lose_every)
+        return false;
+    size_t at = stamp->seq % 64;
+    c->kept[at].seq = stamp->seq;
+    c->kept[at].ts = stamp->ts;
+    c->kept[at].marker = stamp->marker;
+    c->kept[at].len = len;
+    memcpy(c->kept[at].bytes, payload, len);
+    bool lost = stamp->seq % c->lose_every == 0;
+    c->lost += lost;
+    return lost;
+}
+
+static void got_rtcp(void *ctx, struct net_transport *t, const uint8_t *bytes, size_t len, int64_t now_us)
+{
+    struct client *c = net_transport_user(t);
+    struct reader r = reader_make(bytes, len);
+    struct rtcp_block b;
+    while (rtcp_next(&r, &b) == 0) {
+        if (b.type == RTCP_PSFB && b.count == RTCP_PLI) {
+            c->plis++;
+            c->keyframe_due = true;
+        }
+        answer_nack(c, &b);
+    }
 }
 
 static int64_t no_turn(void *ctx, int64_t now_us)
@@ -229,6 +279,8 @@ static void send_packet(struct client *c, enum offer_section section, uint32_t s
         .marker = marker, .audio_level = 20, .seq = c->seq[section]++, .transport_seq = c->transport_seq++, .ts = ts};
     assert_int_equal(rtp_header_build(&plan, &h), 0);
     rtp_header_stamp(&h, &stamp, header);
+    if (loses(c, section, &stamp, payload, len))
+        return;
     net_send_rtp(c->t, section == OFFER_MICROPHONE ? NET_SOUND : NET_PICTURE, header, h.len, payload, len, 0);
 }
 

@@ -38,6 +38,18 @@ struct client {
     unsigned plis;
     uint16_t seq[OFFER_SECTIONS], transport_seq, picture_id;
     uint32_t tag;
+    /* pictures of the camera on their way: every so manieth packet is lost, 0: none; what is asked for again comes by RTX,
+     * unless it is one of a hundred that are given up */
+    unsigned lose_every, gives_up_every;
+    struct {
+        uint16_t seq;
+        uint32_t ts;
+        bool marker;
+        uint8_t bytes[1000];
+        size_t len;
+    } kept[64];
+    uint16_t rtx_seq;
+    unsigned lost, repaired;
     bool sends_sound, sends_picture, sends_screen, keyframe_due;
     int64_t sound_us, picture_us, report_us;
 };

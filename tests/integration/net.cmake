@@ -5,3 +5,4 @@ gb_test(test_net_limits SOURCES ${TEST_DIR}/test_net_limits.c ${net_world} LINK 
 gb_test(test_net_box SOURCES ${TEST_DIR}/test_net_box.c ${net_world} LINK net LIBS seccomp LABEL integration)
 gb_test(test_net_tcp SOURCES ${TEST_DIR}/test_net_tcp.c ${net_world} LINK net LABEL integration)
 gb_test(test_net_hostile SOURCES ${TEST_DIR}/test_net_hostile.c ${net_world} LINK net LABEL integration)
+gb_test(test_net_marks SOURCES ${TEST_DIR}/test_net_marks.c ${net_world} LINK net LABEL integration)

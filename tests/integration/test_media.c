@@ -320,6 +320,63 @@ static void a_recorder_gets_open_microphones_and_the_stage_from_a_keyframe_on(vo
     feed_reader_close(f.reader);
 }
 
+/* Numbers of a camera as the recorder has them, in the order they came. */
+struct seen_numbers {
+    struct feed_reader *reader;
+    bool has[2000];
+    uint64_t first, newest;
+    unsigned late; /* came after a higher one */
+};
+
+static void read_numbers(struct seen_numbers *s)
+{
+    struct feed_record r;
+    uint8_t body[FEED_BODY_MAX];
+    while (feed_read(s->reader, &r, body) == 0) {
+        if (r.kind != FEED_RTP || r.track % 4 != WISH_CAMERA)
+            continue;
+        if (!s->first)
+            s->first = s->newest = r.ext_seq;
+        assert_in_range(r.ext_seq - s->first, 0, 1999);
+        assert_false(s->has[r.ext_seq - s->first]);
+        s->has[r.ext_seq - s->first] = true;
+        s->late += r.ext_seq < s->newest;
+        s->newest = r.ext_seq > s->newest ? r.ext_seq : s->newest;
+    }
+    feed_ack(s->reader, feed_position(s->reader));
+}
+
+/* What the line loses towards us is in the recorder's feed after all; what is never repaired is missing there, and only
+ * that: of the recorder's tests test_recorder shows that the ledger then names it. */
+static void what_is_lost_on_the_way_is_repaired_for_the_recorder_too(void **state)
+{
+    struct seen_feed opened = {0};
+    struct client *c = world_client(w, 1);
+    speak(1, true, true);
+    wait_until(w, world_got(w, 2, OFFER_STAGE) > 10);
+    open_recorder_feed(&opened);
+    struct seen_numbers s = {.reader = opened.reader};
+    w->wish.record = true;
+    w->wish.stage = 1;
+    world_wish(w);
+    wait_until(w, (read_numbers(&s), s.first > 0));
+    c->lose_every = 7;
+    c->gives_up_every = 7 * 13;
+    world_let(w, 3000000);
+    c->lose_every = 0;
+    world_let(w, 1500000); /* the last repairs */
+    read_numbers(&s);
+    unsigned missing = 0, given_up = 0;
+    for (uint64_t n = s.first; n <= s.newest; n++) {
+        missing += !s.has[n - s.first];
+        given_up += !s.has[n - s.first] && (uint16_t)n % (7 * 13) == 0;
+    }
+    assert_true(c->lost > 25 && c->repaired > 20 && s.late > 20);
+    assert_true(given_up >= 1);
+    assert_int_equal(missing, given_up);
+    feed_reader_close(s.reader);
+}
+
 static void open_mirror(unsigned writer, unsigned reader, int id)
 {
     int fds[3];
@@ -401,6 +458,7 @@ int main(void)
         TEST(a_lower_epoch_is_refused, two),
         TEST(a_worker_whose_reports_were_lost_says_hello_again, two),
         TEST(a_recorder_gets_open_microphones_and_the_stage_from_a_keyframe_on, two),
+        TEST(what_is_lost_on_the_way_is_repaired_for_the_recorder_too, two),
         TEST(endpoints_on_two_workers_see_and_hear_each_other, NULL),
         cmocka_unit_test(the_supervisors_end_is_the_workers_end),
     };

@@ -95,8 +95,17 @@ static void note_block(struct line *l, const struct rtcp_block *b)
     }
     if (b->type == RTCP_RTPFB && b->count == RTCP_TRANSPORT_CC)
         l->feedbacks++;
-    if (b->type == RTCP_RR)
+    if (b->type == RTCP_RR) {
+        struct rtcp_report reports[RTCP_REPORTS_MAX];
+        size_t n;
         l->reports++;
+        assert_int_equal(rtcp_get_reports(b, &ssrc, NULL, reports, &n), 0);
+        for (size_t i = 0; i < n; i++)
+            if (reports[i].ssrc == (uint32_t)(l - l->world->lines + 1) * 1000 + 1) {
+                l->sound_fraction = reports[i].fraction_lost;
+                l->sound_lost = reports[i].lost;
+            }
+    }
     if (b->type == RTCP_RTPFB && b->count == RTCP_NACK) {
         size_t n;
         assert_int_equal(rtcp_get_nack(b, &ssrc, l->nacks + l->n_nacks, WORLD_NACKS - l->n_nacks, &n), 0);

@@ -42,6 +42,8 @@ struct line {
     uint16_t nacks[WORLD_NACKS];
     size_t n_nacks;
     struct rtcp_sender_info sr[SFU_SLOTS_MAX]; /* newest of each slot */
+    uint8_t sound_fraction;                    /* newest report on its microphone */
+    int32_t sound_lost;
 };
 
 struct camera {

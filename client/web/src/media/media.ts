@@ -1,6 +1,6 @@
 // Media of one stay in a briefing: the elements, the one peer connection, and the one way back for every cause.
 import { signal } from '@preact/signals';
-import type { MediaKind, NoticeSlots, ParamsLayout, ResultOffer } from '../protocol.gen';
+import type { MediaKind, NoticeSend, NoticeSlots, ParamsLayout, ResultOffer } from '../protocol.gen';
 import { Peer, type Outgoing, type PictureName, type SlotName } from './peer';
 import { SilenceWatch } from './silence';
 import { mark } from './timings';
@@ -122,6 +122,11 @@ export class Media {
         this.slots.value = next;
         const stageNow = next.get('stage')?.number ?? 0;
         if (stageNow !== stageBefore && stageNow !== 0) this.stage.nextFrame(() => mark('stage-switched-frame'));
+    }
+
+    /** What of our pictures somebody looks at. */
+    steer(notice: NoticeSend): void {
+        this.peer?.steer(notice);
     }
 
     private pauseChanged(name: SlotName, slot: NoticeSlots['slots'][number], before: SlotState | undefined): void {

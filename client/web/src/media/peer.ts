@@ -1,6 +1,7 @@
 // One peer connection: one offer in the protocol's order, one answer. What is in a slot is the server's decision and comes
 // by the notice `slots`; here a slot is a place in the offer.
-import type { ResultOffer } from '../protocol.gen';
+import type { NoticeSend, ResultOffer } from '../protocol.gen';
+import { Steering } from './steer';
 
 export interface Outgoing {
     microphone: MediaStreamTrack | null;
@@ -36,9 +37,17 @@ export function layersFor(width: number, height: number): RTCRtpEncodingParamete
     return [{ rid: 'l', scaleResolutionDownBy: 1, maxBitrate: 250_000 }];
 }
 
+/** Temporal layers: a narrow line gets fewer frames before it gets a smaller picture. Browsers that can't leave it out. */
+type Scalable = RTCRtpEncodingParameters & { scalabilityMode?: string };
+const inThreeSteps = (encoding: RTCRtpEncodingParameters): Scalable => ({ ...encoding, scalabilityMode: 'L1T3' });
+
+/** What is said comes first on a weak line. */
+const soundEncodings: RTCRtpEncodingParameters[] = [{ priority: 'high', networkPriority: 'high' }];
+const screenEncodings: RTCRtpEncodingParameters[] = [{ maxBitrate: 2_500_000, maxFramerate: 15, priority: 'medium' }];
+
 function cameraLayers(track: MediaStreamTrack | null): RTCRtpEncodingParameters[] {
     const { width = 1280, height = 720 } = track?.getSettings() ?? {};
-    return layersFor(Math.max(width, height), Math.min(width, height));
+    return layersFor(Math.max(width, height), Math.min(width, height)).map(inThreeSteps);
 }
 
 /** What the server speaks. A browser's whole list makes an offer of 60 KB, fifteen times over. */
@@ -78,16 +87,16 @@ export class Peer {
     private readonly camera: RTCRtpTransceiver;
     private readonly screen: RTCRtpTransceiver;
     private readonly receivers: Array<[SlotName, RTCRtpTransceiver]> = [];
+    private readonly steering: { camera: Steering; screen: Steering };
 
     constructor(outgoing: Outgoing, tiles: number, iceServers: RTCIceServer[], private readonly handlers: ReceiveHandlers) {
         const pc = connectionTo(iceServers);
         this.connection = pc;
-        this.microphone = pc.addTransceiver(outgoing.microphone ?? 'audio', { direction: 'sendonly' });
-        this.camera = pc.addTransceiver(outgoing.camera ?? 'video', { direction: 'sendonly', sendEncodings: cameraLayers(outgoing.camera) });
-        this.screen = pc.addTransceiver(outgoing.screen ?? 'video', {
-            direction: 'sendonly',
-            sendEncodings: [{ maxBitrate: 2_500_000, maxFramerate: 15 }],
-        });
+        const layers = cameraLayers(outgoing.camera);
+        this.microphone = pc.addTransceiver(outgoing.microphone ?? 'audio', { direction: 'sendonly', sendEncodings: soundEncodings });
+        this.camera = pc.addTransceiver(outgoing.camera ?? 'video', { direction: 'sendonly', sendEncodings: layers });
+        this.screen = pc.addTransceiver(outgoing.screen ?? 'video', { direction: 'sendonly', sendEncodings: screenEncodings });
+        this.steering = { camera: new Steering(this.camera.sender, layers), screen: new Steering(this.screen.sender, screenEncodings) };
         this.receive('stage-sound', 'audio');
         this.receive('stage', 'video');
         this.receive('screen', 'video');
@@ -117,6 +126,12 @@ export class Peer {
 
     replace(kind: keyof Outgoing, track: MediaStreamTrack | null): Promise<void> {
         return this[kind].sender.replaceTrack(track);
+    }
+
+    /** What the server wants of our pictures: layers nobody looks at stop. */
+    steer(wanted: NoticeSend): void {
+        if (wanted.camera !== undefined) this.steering.camera.steer(wanted.camera);
+        if (wanted.screen !== undefined) this.steering.screen.steer(wanted.screen);
     }
 
     close(): void {

@@ -383,6 +383,9 @@ export class Room {
             case 'slots':
                 this.media.assigned(notice.data);
                 break;
+            case 'send':
+                this.media.steer(notice.data);
+                break;
             case 'waiting':
                 this.waiting.value = notice.data.place;
                 break;
