@@ -426,7 +426,7 @@ static void take_height(struct slot *s, int64_t now_us)
 /* The layer that suits it rests still: one that is there shows something meanwhile. */
 static void begin_with_what_flows(struct slot *s, int64_t now_us)
 {
-    if (s->layer != SLOT_NO_LAYER || layer_alive(s->source->layers[s->target], now_us))
+    if (s->layer != SLOT_NO_LAYER || !s->source->peer || layer_alive(s->source->layers[s->target], now_us))
         return;
     for (unsigned i = s->target; i-- > 0;)
         if (layer_alive(s->source->layers[i], now_us)) {

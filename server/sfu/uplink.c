@@ -176,8 +176,8 @@ static uint32_t bound_of(const struct uplink *u, const struct uplink_track *t, u
     bps = percent(bps, UPLINK_PERCENT);
     if (bps >= t->usual_bps[layer])
         return 0;
-    if (layer == 0 && bps < UPLINK_LEAST_BPS)
-        bps = UPLINK_LEAST_BPS;
+    uint32_t least = layer ? percent(t->usual_bps[layer], UPLINK_STAY_PERCENT) : UPLINK_LEAST_BPS;
+    bps = bps > least ? bps : least;
     bool little = bps <= percent(former, 100 + UPLINK_CHANGE_PERCENT) && bps >= percent(former, 100 - UPLINK_CHANGE_PERCENT);
     return little ? former : bps;
 }

@@ -178,7 +178,10 @@ static void got_rtp(void *ctx, struct net_transport *t, struct packet *p, int64_
     struct client *c = net_transport_user(t);
     struct rtp_packet v;
     struct vp8_descriptor d;
+    uint16_t transport_seq;
     assert_int_equal(rtp_parse(p->bytes, p->len, &v), 0);
+    if (rtp_ext_transport_seq(&v, offer_ext_ids.transport_seq, &transport_seq))
+        transport_cc_arrived(&c->feedback, transport_seq, now_us);
     if (c->n_taken == TAKEN || v.payload_len < 4)
         return;
     struct taken *k = &c->taken[c->n_taken++];
@@ -311,10 +314,24 @@ static void send_picture(struct client *c, enum offer_section section, bool keyf
     }
 }
 
+static void send_feedback(struct client *c, int64_t now_us)
+{
+    uint8_t bytes[1200];
+    struct writer w = writer_make(bytes, sizeof bytes);
+    if (now_us < c->feedback_us)
+        return;
+    c->feedback_us = now_us + 50000;
+    while (transport_cc_build(&c->feedback, &w, 7, 1) == 0) {
+        net_send_rtcp(c->t, bytes, writer_len(&w));
+        w = writer_make(bytes, sizeof bytes);
+    }
+}
+
 static void client_run(struct client *c, int64_t now_us)
 {
     if (!c->connected)
         return;
+    send_feedback(c, now_us);
     if (c->sends_sound && now_us >= c->sound_us) {
         c->sound_us = now_us + 20000;
         send_sound(c, now_us);

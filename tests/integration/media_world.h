@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "rtp/packet.h"
 #include "rtp/rtcp.h"
+#include "rtp/transport_cc.h"
 #include "rtp/vp8.h"
 #include "sim/offer.h"
 #include "wish/message.h"
@@ -51,7 +52,8 @@ struct client {
     uint16_t rtx_seq;
     unsigned lost, repaired;
     bool sends_sound, sends_picture, sends_screen, keyframe_due;
-    int64_t sound_us, picture_us, report_us;
+    int64_t sound_us, picture_us, report_us, feedback_us;
+    struct transport_cc_receiver feedback;
 };
 
 struct worker {
