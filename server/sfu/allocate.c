@@ -18,7 +18,7 @@ static bool raise(struct allocate_track *t, uint64_t *used, uint64_t available)
     int next = t->chosen + 1;
     if (next >= t->n_steps || *used - rate_of(t, t->chosen) + asks(t, next) > available)
         return false;
-    *used += rate_of(t, next) - rate_of(t, t->chosen);
+    *used = *used - rate_of(t, t->chosen) + rate_of(t, next);
     t->chosen = (int8_t)next;
     return true;
 }
@@ -62,7 +62,9 @@ struct allocation allocate(struct allocate_track *tracks, size_t n, uint32_t ava
         if (!t->n_steps)
             continue;
         wanted += t->steps[t->n_steps - 1].bps;
-        uint64_t more = t->chosen + 1 < t->n_steps ? rate_of(t, t->chosen + 1) - rate_of(t, t->chosen) : UINT64_MAX;
+        if (t->chosen + 1 == t->n_steps)
+            continue;
+        uint64_t before = rate_of(t, t->chosen), after = rate_of(t, t->chosen + 1), more = after > before ? after - before : 0;
         least = more < least ? more : least;
     }
     a.used_bps = (uint32_t)(used < UINT32_MAX ? used : UINT32_MAX);

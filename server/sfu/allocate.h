@@ -22,7 +22,7 @@ enum {
 
 enum allocate_rank { ALLOCATE_SCREEN, ALLOCATE_STAGE, ALLOCATE_TILE };
 
-/* One way to send the track; by rising rate. */
+/* One way to send the track; by rising worth. Their rates may be in any order. */
 struct allocate_step {
     uint8_t layer, tid; /* temporal layers up to tid */
     uint32_t bps;

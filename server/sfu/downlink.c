@@ -112,8 +112,14 @@ static enum allocate_rank rank_of(const struct slot *s)
     }
 }
 
+/* What takes more than a better one is no choice. */
 static void add_step(struct allocate_track *t, const struct slot *s, unsigned layer, unsigned tid, uint32_t bps)
 {
+    while (t->n_steps && t->steps[t->n_steps - 1].bps >= bps) {
+        t->n_steps--;
+        if (t->current >= t->n_steps)
+            t->current = (int8_t)t->n_steps;
+    }
     if (t->n_steps == ALLOCATE_STEPS_MAX)
         return;
     if (layer == s->layer && (tid == s->max_tid || t->current == ALLOCATE_PAUSED))
@@ -121,7 +127,8 @@ static void add_step(struct allocate_track *t, const struct slot *s, unsigned la
     t->steps[t->n_steps++] = (struct allocate_step){.layer = (uint8_t)layer, .tid = (uint8_t)tid, .bps = bps};
 }
 
-/* Every way to send what is in the slot, up to the layer that suits its height. */
+/* Every way to send what is in the slot, up to the layer that suits its height. A larger picture is no better when it has only
+ * a quarter of the smaller one's frames, unless it is a page. */
 static void describe(const struct slot *s, struct allocate_track *t, int64_t now_us)
 {
     const struct source *source = s->source;
@@ -132,7 +139,8 @@ static void describe(const struct slot *s, struct allocate_track *t, int64_t now
         if (i != top && !source_layer_alive(source, i, now_us))
             continue;
         unsigned tids = source_layer_rates(source, i, now_us, bps);
-        for (unsigned tid = 0; tid < tids; tid++)
+        unsigned least = t->rank != ALLOCATE_SCREEN && t->n_steps && tids == SFU_TIDS ? 1 : 0;
+        for (unsigned tid = least; tid < tids; tid++)
             add_step(t, s, i, tid + 1 == tids ? SLOT_ALL_TIDS : tid, bps[tid]);
     }
 }

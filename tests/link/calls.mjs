@@ -62,7 +62,7 @@ export class World {
         for (const b of [this.office, this.townBrowser]) await b?.close().catch(() => {});
         this.web?.close();
         this.web?.closeAllConnections();
-        await this.server.stop();
+        await this.server.stop(); (await import('node:fs')).writeFileSync('/tmp/log/link-server.log', this.server.log);
     }
 }
 

@@ -78,6 +78,23 @@ static void what_is_used_never_exceeds_the_line_without_a_screen(void **state)
     }
 }
 
+/* Encoders share a small rate among their layers as they like. */
+static void a_larger_layer_may_take_less_than_a_smaller_one(void **state)
+{
+    struct allocate_track t = {.rank = ALLOCATE_STAGE,
+                               .steps = {{0, 0, 37758}, {0, 2, 86914}, {1, 0, 70851}, {1, 2, 163057}, {2, 2, 546718}},
+                               .n_steps = 5,
+                               .current = 4};
+    struct allocation a = allocate(&t, 1, 3000000);
+    assert_int_equal(t.chosen, 4);
+    assert_int_equal(a.used_bps, 546718);
+    assert_int_equal(a.next_bps, 546718);
+    a = allocate(&t, 1, 90000);
+    assert_int_equal(t.chosen, 2);
+    assert_int_equal(a.used_bps, 70851);
+    assert_int_equal(a.next_bps, 163057);
+}
+
 static void with_everything_there_nothing_is_next(void **state)
 {
     struct allocate_track t[] = {camera(ALLOCATE_STAGE), {.rank = ALLOCATE_TILE, .current = OFF}};
@@ -94,6 +111,7 @@ int main(void)
         cmocka_unit_test(every_lowest_layer_comes_before_any_second),
         cmocka_unit_test(a_step_up_needs_a_tenth_more_and_a_step_that_flows_does_not),
         cmocka_unit_test(what_is_used_never_exceeds_the_line_without_a_screen),
+        cmocka_unit_test(a_larger_layer_may_take_less_than_a_smaller_one),
         cmocka_unit_test(with_everything_there_nothing_is_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
