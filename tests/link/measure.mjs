@@ -152,7 +152,7 @@ function readable(trace) {
         if (!before || !row.down || !before.down) return `${row.t.toFixed(1)}`;
         const { video: v, audio: a } = row.viewer;
         const seconds = row.t - before.t;
-        const layers = row.sender ? Object.entries(sent(before.sender, row.sender)).map(([k, bps]) => `${k}=${Math.round(bps / 1000)}k${row.sender.sends[k].height ? `/${row.sender.sends[k].height}p/${Math.round((row.sender.sends[k].frames - (before.sender.sends[k]?.frames ?? 0)) / seconds)}fps` : ''}`) : [];
+        const layers = row.sender ? Object.entries(sent(before.sender, row.sender)).map(([k, bps]) => `${k}=${Math.round(bps / 1000)}k${row.sender.sends[k].height ? `/${row.sender.sends[k].height}p/${Math.round((row.sender.sends[k].frames - (before.sender.sends[k]?.frames ?? 0)) / seconds)}fps` : ''}${{ none: '', undefined: '' }[row.sender.sends[k].limited] ?? `/${row.sender.sends[k].limited}`}`) : [];
         return [
             row.t.toFixed(1).padStart(5),
             `down ${Math.round(((row.down.bytes - before.down.bytes) * 8) / 1000 / seconds)}k wait ${row.down.wait_ms_p95} ms dropped ${row.down.dropped - before.down.dropped} lost ${row.down.lost - before.down.lost}`,
