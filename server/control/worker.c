@@ -418,13 +418,14 @@ static void say_hello(struct control *c, unsigned index)
 {
     const struct config *k = &c->config;
     worker_send(c, index,
-                json_pack("{s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}}", "m", "hello", "epoch",
-                          (json_int_t)c->epoch, "limits", "handshakes_turn", (json_int_t)k->handshakes_turn, "half_open",
-                          (json_int_t)k->half_open, "half_open_source", (json_int_t)k->half_open_source, "handshake_seconds",
-                          (json_int_t)k->handshake_seconds, "stun_source", (json_int_t)k->stun_source, "endpoint_bps",
-                          (json_int_t)k->endpoint_bps, "tcp", (json_int_t)k->tcp, "tcp_source", (json_int_t)k->tcp_source,
-                          "tcp_check_seconds", (json_int_t)k->tcp_check_seconds, "dscp", "sound", (json_int_t)k->dscp_sound,
-                          "picture", (json_int_t)k->dscp_picture, "screen", (json_int_t)k->dscp_screen, "control",
+                json_pack("{s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}}", "m",
+                          "hello", "epoch", (json_int_t)c->epoch, "limits", "handshakes_turn",
+                          (json_int_t)k->handshakes_turn, "half_open", (json_int_t)k->half_open, "half_open_source",
+                          (json_int_t)k->half_open_source, "handshake_seconds", (json_int_t)k->handshake_seconds,
+                          "stun_source", (json_int_t)k->stun_source, "endpoint_bps", (json_int_t)k->endpoint_bps, "tcp",
+                          (json_int_t)k->tcp, "tcp_source", (json_int_t)k->tcp_source, "tcp_check_seconds",
+                          (json_int_t)k->tcp_check_seconds, "dscp", "sound", (json_int_t)k->dscp_sound, "picture",
+                          (json_int_t)k->dscp_picture, "screen", (json_int_t)k->dscp_screen, "control",
                           (json_int_t)k->dscp_control),
                 NULL, 0);
 }

@@ -64,7 +64,8 @@ struct allocation allocate(struct allocate_track *tracks, size_t n, uint32_t ava
         wanted += t->steps[t->n_steps - 1].bps;
         if (t->chosen + 1 == t->n_steps)
             continue;
-        uint64_t before = rate_of(t, t->chosen), after = rate_of(t, t->chosen + 1), more = after > before ? after - before : 0;
+        uint64_t before = rate_of(t, t->chosen), after = rate_of(t, t->chosen + 1),
+                 more = after > before ? after - before : 0;
         least = more < least ? more : least;
     }
     a.used_bps = (uint32_t)(used < UINT32_MAX ? used : UINT32_MAX);

@@ -127,8 +127,8 @@ static void add_step(struct allocate_track *t, const struct slot *s, unsigned la
     t->steps[t->n_steps++] = (struct allocate_step){.layer = (uint8_t)layer, .tid = (uint8_t)tid, .bps = bps};
 }
 
-/* Every way to send what is in the slot, up to the layer that suits its height. A larger picture is no better when it has only
- * a quarter of the smaller one's frames, unless it is a page. */
+/* Every way to send what is in the slot, up to the layer that suits its height. A larger picture is no better when it has
+ * only a quarter of the smaller one's frames, unless it is a page. */
 static void describe(const struct slot *s, struct allocate_track *t, int64_t now_us)
 {
     const struct source *source = s->source;

@@ -66,7 +66,7 @@ struct uplink_need uplink_needs(const struct uplink_track *t, struct uplink_view
 
 uint32_t uplink_full_bps(const struct source *s, unsigned layer, int64_t now_us)
 {
-    uint32_t height = source_layer_height(s, layer), usual = height * height * 4, bps[SFU_TIDS];
+    uint32_t height = source_layer_height(s, layer), usual = height * height * 4, bps[SFU_TIDS] = {0};
     const struct uplink *u = &s->uplink;
     bool bounded = s->peer && (!(u->active & 1u << layer) || u->max_bps[layer]);
     if (bounded || !layer_alive(s->layers[layer], now_us))
