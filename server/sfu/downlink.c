@@ -10,7 +10,7 @@ enum {
     SOUND_PACKETS_A_SECOND = 50,
     TIDS = 3,
     PACE_HALVES = 5,         /* the pacer's rate in halves of the target: a keyframe may overtake its own rate */
-    PACE_HALVES_UNKNOWN = 3, /* before the line has told anything */
+    PACE_HALVES_CAREFUL = 3, /* … before the line has told anything; beside other rooms on it, whose keyframes come together */
     WANT_FACTOR = 2,         /* what is known of the line goes beyond what is wanted, so that the pacer is no brake */
     SOUND_PERCENT = 85,      /* of the target: further sounds beyond are left out */
     CHANGE_PERCENT = 15,
@@ -27,8 +27,30 @@ void downlink_init(struct downlink *d, uint32_t start_bps)
 {
     struct bwe_config config = {
         .start_bps = start_bps ? start_bps : DOWNLINK_START_BPS, .min_bps = DOWNLINK_MIN_BPS, .max_bps = DOWNLINK_MAX_BPS};
-    *d = (struct downlink){.unsettled = true};
+    *d = (struct downlink){.unsettled = true, .share_bps = DOWNLINK_MAX_BPS};
     bwe_init(&d->bwe, &config);
+}
+
+uint32_t downlink_target_bps(const struct downlink *d)
+{
+    uint32_t estimate = bwe_target_bps(&d->bwe);
+    return estimate < d->share_bps ? estimate : d->share_bps;
+}
+
+void downlink_share(struct peer *p, uint32_t share_bps, int64_t now_us)
+{
+    struct downlink *d = p->downlink;
+    d->share_bps = share_bps;
+    if (downlink_target_bps(d) < d->allocated_bps)
+        peer_wake(p, d->tick_us = now_us);
+}
+
+/* What probes may look for. Those of a room beside others stay within its share: their ceiling is 5/4 of this. */
+static uint32_t useful_bps(const struct downlink *d)
+{
+    uint32_t bps = d->wanted_bps < DOWNLINK_MAX_BPS / WANT_FACTOR ? d->wanted_bps * WANT_FACTOR : DOWNLINK_MAX_BPS;
+    uint32_t share = d->share_bps < DOWNLINK_MAX_BPS ? d->share_bps / 5 * 4 : DOWNLINK_MAX_BPS;
+    return bps < share ? bps : share;
 }
 
 /* ---- feedback ---- */
@@ -92,7 +114,7 @@ void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, in
         return;
     bwe_rtt(&p->downlink->bwe, p->line.rtt_us);
     bwe_feedback(&p->downlink->bwe, packets, n, now_us);
-    if (bwe_target_bps(&p->downlink->bwe) < p->downlink->allocated_bps)
+    if (downlink_target_bps(p->downlink) < p->downlink->allocated_bps)
         peer_wake(p, p->downlink->tick_us = now_us); /* less is followed at once */
 }
 
@@ -169,7 +191,7 @@ static void choose_red(struct peer *p, int64_t now_us)
         d->red_us = now_us;
     }
     d->red = d->red_wanted;
-    while (d->red && stage_sound_bps(p, d->red) * 100 > (uint64_t)bwe_target_bps(&d->bwe) * RED_PERCENT)
+    while (d->red && stage_sound_bps(p, d->red) * 100 > (uint64_t)downlink_target_bps(d) * RED_PERCENT)
         d->red--; /* it must not make the losses that it repairs */
     for (size_t i = 0; i < p->n_slots; i++)
         if (!slot_is_picture(&p->slots[i]) && p->slots[i].red != d->red)
@@ -220,7 +242,7 @@ static bool is_content(const struct slot *s, const struct allocate_track *t, uin
 {
     const struct source *source = s->source;
     unsigned ideal = source_ideal_layer(source, s->want_height);
-    if (t->chosen != t->n_steps - 1 || t->steps[t->chosen].layer != ideal || source->uplink.max_bps[ideal])
+    if (t->chosen == ALLOCATE_PAUSED || t->chosen != t->n_steps - 1 || t->steps[t->chosen].layer != ideal || source->uplink.max_bps[ideal])
         return false;
     return left * 100 > (uint64_t)t->steps[t->chosen].bps * CHANGE_PERCENT;
 }
@@ -250,10 +272,13 @@ static void choose_layers(struct peer *p, int64_t now_us)
     struct downlink *d = p->downlink;
     struct allocate_track tracks[SFU_SLOTS_MAX];
     struct slot *slots[SFU_SLOTS_MAX];
-    uint32_t target = bwe_target_bps(&d->bwe), sound = choose_sounds(p, target, now_us);
+    uint32_t target = downlink_target_bps(d), sound = choose_sounds(p, target, now_us);
     size_t n = pictures_of(p, slots);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         describe(slots[i], &tracks[i], now_us);
+        if (uplink_withheld(slots[i]->source))
+            tracks[i].n_steps = 0;
+    }
     uint32_t available = target > sound ? target - sound : 0;
     struct allocation a = allocate(tracks, n, available);
     uint64_t wanted = sound + tell_rooms(slots, tracks, n, available, a.used_bps, now_us);
@@ -264,16 +289,17 @@ static void choose_layers(struct peer *p, int64_t now_us)
             probe_by(&d->bwe.probe, now_us + DOWNLINK_PAUSED_PROBE_US);
     }
     d->wanted_bps = (uint32_t)(wanted < DOWNLINK_MAX_BPS ? wanted : DOWNLINK_MAX_BPS);
+    d->sound_bps = sound;
     d->allocated_bps = target;
     d->allocated_us = now_us;
     d->unsettled = false;
-    bwe_want(&d->bwe, d->wanted_bps < DOWNLINK_MAX_BPS / WANT_FACTOR ? d->wanted_bps * WANT_FACTOR : DOWNLINK_MAX_BPS);
+    bwe_want(&d->bwe, useful_bps(d));
 }
 
 static bool layers_are_due(const struct downlink *d, int64_t now_us)
 {
     int64_t since_us = now_us - d->allocated_us;
-    uint64_t target = bwe_target_bps(&d->bwe);
+    uint64_t target = downlink_target_bps(d);
     bool changed = target * 100 < (uint64_t)d->allocated_bps * (100 - CHANGE_PERCENT) ||
                    target * 100 > (uint64_t)d->allocated_bps * (100 + CHANGE_PERCENT);
     return since_us >= DOWNLINK_ALLOCATE_US || (since_us >= DOWNLINK_ALLOCATE_MIN_US && (changed || d->unsettled)) ||
@@ -291,8 +317,9 @@ void downlink_unsettle(struct peer *p)
 static void set_rate(struct peer *p, int64_t now_us)
 {
     struct downlink *d = p->downlink;
-    unsigned halves = d->bwe.feedback_us ? PACE_HALVES : PACE_HALVES_UNKNOWN;
-    uint32_t bps = d->cluster.id ? d->cluster.bps : bwe_target_bps(&d->bwe) / 2 * halves;
+    bool careful = !d->bwe.feedback_us || d->share_bps < DOWNLINK_MAX_BPS;
+    unsigned halves = careful ? PACE_HALVES_CAREFUL : PACE_HALVES;
+    uint32_t bps = d->cluster.id ? d->cluster.bps : downlink_target_bps(d) / 2 * halves;
     pacer_set_rate(p->pacer, bps, now_us);
 }
 
@@ -302,7 +329,7 @@ static void throw_away(struct peer *p, int64_t now_us)
 {
     struct slot *slots[SFU_SLOTS_MAX];
     size_t n = pictures_of(p, slots);
-    uint64_t target = bwe_target_bps(&p->downlink->bwe);
+    uint64_t target = downlink_target_bps(p->downlink);
     while (n-- && pacer_waiting_bytes(p->pacer) * 8000000u > target * DOWNLINK_WAITING_US) {
         size_t thrown = pacer_forget(p->pacer, slots[n]);
         if (!thrown)
@@ -335,7 +362,7 @@ void downlink_tick(struct peer *p, int64_t now_us)
     throw_away(p, now_us);
     begin_probe(p, now_us);
     set_rate(p, now_us);
-    p->line.estimate_bps = bwe_target_bps(&d->bwe);
+    p->line.estimate_bps = downlink_target_bps(d);
 }
 
 uint8_t downlink_sent(struct peer *p, size_t bytes, int64_t now_us)

@@ -32,6 +32,8 @@ struct downlink {
     int64_t tick_us, allocated_us;
     uint32_t allocated_bps; /* target that the layers were chosen for */
     uint32_t wanted_bps;    /* sound and every picture as large as it is shown */
+    uint32_t sound_bps;     /* of it, what sound takes */
+    uint32_t share_bps;     /* of the line that its room shares with others (site.h), DOWNLINK_MAX_BPS: shares none */
     bool unsettled;         /* slots have changed since */
     bool has_clock;
     int64_t told_us, clock_us; /* the newest time of feedback, as told and without its wraps */
@@ -46,6 +48,10 @@ void downlink_init(struct downlink *d, uint32_t start_bps);
 /* One feedback, in the order of sequence. Counts into p->line. */
 void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, int64_t now_us);
 void downlink_remb(struct peer *p, uint64_t bps, int64_t now_us);
+/* What it may have at most, by its site; less is followed at once. */
+void downlink_share(struct peer *p, uint32_t share_bps, int64_t now_us);
+/* What is sent at most: the estimate, or the share if that is less. */
+uint32_t downlink_target_bps(const struct downlink *d);
 /* Something about its slots is new: who is in them, at which height, which layers live. */
 void downlink_unsettle(struct peer *p);
 /* When it is due: p->downlink->tick_us. */

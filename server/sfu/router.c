@@ -261,6 +261,7 @@ void router_apply(struct router *r, const struct wish_briefing *wish, int64_t no
         if (wish->endpoints[i].number <= WISH_ENDPOINT_NUMBER_MAX)
             r->wished[wish->endpoints[i].number] = &wish->endpoints[i];
     open_sources(r, now_us);
+    sites_unsettle(r->sfu);
     r->unsettled = true;
 }
 
@@ -306,6 +307,7 @@ int router_attach(struct router *r, struct peer *p, int64_t now_us)
             router_detach(p, now_us);
             return ERR_NOMEM;
         }
+    sites_unsettle(r->sfu);
     r->unsettled = true;
     r->dirty++;
     return 0;
@@ -326,6 +328,7 @@ void router_detach(struct peer *p, int64_t now_us)
     r->peers[p->number] = NULL;
     r->n_peers--;
     p->router = NULL;
+    sites_unsettle(r->sfu);
     r->unsettled = true;
     r->dirty++;
 }

@@ -43,6 +43,7 @@ void sfu_finish(struct sfu *s)
 {
     while (s->routers)
         router_free(s->routers, 0);
+    sites_finish(s);
     free(s->ready);
     s->ready = NULL;
 }
@@ -80,6 +81,7 @@ int64_t sfu_turn(struct sfu *s, int64_t now_us)
 {
     if (now_us >= s->tick_us) {
         s->tick_us = now_us + SFU_TICK_US;
+        sites_tick(s, now_us);
         for (struct router *r = s->routers; r; r = r->next)
             router_tick(r, now_us);
     }

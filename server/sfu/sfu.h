@@ -21,6 +21,7 @@
 
 #include "base/packet.h"
 #include "rtp/packet.h"
+#include "sfu/site.h"
 #include "wish/wish.h"
 
 #include <stdbool.h>
@@ -109,6 +110,7 @@ struct sfu {
     uint32_t next_uid;
     uint64_t random;
     int64_t tick_us;
+    struct sites sites;
     struct packet silence; /* a frame of it, ours for good: shared by every slot, back in no pool */
 };
 

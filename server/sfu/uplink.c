@@ -5,7 +5,11 @@
 
 #include <string.h>
 
-enum { SERVED = 0xff, SAME_PERCENT = 95 /* of the best line: served by the same layer */ };
+enum {
+    SERVED = 0xff,
+    SAME_PERCENT = 95,   /* of the best line: served by the same layer */
+    NOTHING_PERCENT = 3, /* a smaller cut of a bound is not worth an encoder's while */
+};
 
 static uint32_t percent(uint64_t bps, unsigned part)
 {
@@ -99,9 +103,14 @@ static bool is_away(const struct source *s, int64_t now_us)
 bool uplink_rests(const struct source *s, unsigned layer, int64_t now_us)
 {
     const struct uplink *u = &s->uplink;
-    if (!s->peer || !u->window_us || layer >= s->n_layers)
+    if (!s->peer || !u->window_us || layer >= s->n_layers || u->withheld & 1u << layer)
         return false;
     return u->active & 1u << layer ? is_awaited(s, layer, now_us) : !is_away(s, now_us);
+}
+
+bool uplink_withheld(const struct source *s)
+{
+    return s->uplink.withheld && !s->uplink.active;
 }
 
 static void look_at(const struct source *s, struct uplink_track *t, int64_t now_us)
@@ -169,7 +178,7 @@ static void note_need(struct uplink *u, const struct uplink_need *need, int64_t 
 
 static uint32_t bound_of(const struct uplink *u, const struct uplink_track *t, unsigned layer)
 {
-    uint32_t bps = u->room_bps[0][layer], former = u->max_bps[layer];
+    uint32_t bps = u->room_bps[0][layer], former = u->own_bps[layer];
     bps = u->room_bps[1][layer] > bps ? u->room_bps[1][layer] : bps;
     if (bps == UPLINK_ANY)
         return 0;
@@ -182,20 +191,62 @@ static uint32_t bound_of(const struct uplink *u, const struct uplink_track *t, u
     return little ? former : bps;
 }
 
+static uint32_t own_or_usual(const struct uplink *u, const struct uplink_track *t, unsigned layer)
+{
+    return u->own_bps[layer] ? u->own_bps[layer] : t->usual_bps[layer];
+}
+
+/* Less is told at once, but for what is nothing; more when it is worth telling. */
+static uint32_t told_bps(uint32_t former, uint32_t bps)
+{
+    return bps <= percent(former, 100 + UPLINK_CHANGE_PERCENT) && bps >= percent(former, 100 - NOTHING_PERCENT) ? former : bps;
+}
+
+/* Cuts what is needed to the site's share. */
+static void fit_site(struct uplink *u, const struct uplink_track *t, const struct uplink *former)
+{
+    uint32_t left = u->site_bps, fit[SFU_LAYERS] = {0};
+    uint8_t fits = 0;
+    unsigned top = 0;
+    for (unsigned i = 0; i < t->n_layers; i++) {
+        unsigned bit = 1u << i, part = former->active & bit ? UPLINK_STAY_PERCENT : UPLINK_LEAST_PERCENT;
+        uint32_t own = own_or_usual(u, t, i), least = i ? percent(t->usual_bps[i], part) : UPLINK_LEAST_BPS;
+        if (!(u->active & bit) || left < (least < own ? least : own))
+            continue;
+        fit[i] = own < left ? own : left;
+        left -= fit[i];
+        fits |= (uint8_t)bit;
+        top = i;
+    }
+    if (fits && !u->own_bps[top])
+        fit[top] += left;
+    for (unsigned i = 0; i < t->n_layers; i++)
+        if (fits & 1u << i)
+            u->max_bps[i] = fit[i] / 2 >= t->usual_bps[i] ? 0 : told_bps(former->max_bps[i], fit[i]);
+    u->withheld = u->active & (uint8_t)~fits;
+    u->active = fits;
+}
+
 static void decide(struct source *s, const struct uplink_track *t, int64_t now_us)
 {
     struct uplink *u = &s->uplink, former = *u;
-    u->active = 0;
+    u->active = u->withheld = 0;
+    u->claim_bps = 0;
     for (unsigned i = 0; i < UPLINK_WINDOWS; i++)
         u->active |= u->needed[i];
     for (unsigned i = 0; i < t->n_layers; i++) {
         if (!(u->active & 1u << i))
             continue;                               /* its bound is of no interest, and told as it was */
         if (u->room_bps[0][i] || u->room_bps[1][i]) /* else it is about to end */
-            u->max_bps[i] = bound_of(u, t, i);
-        if (!(former.active & 1u << i))
-            u->asked_us[i] = now_us;
+            u->own_bps[i] = bound_of(u, t, i);
+        u->max_bps[i] = u->own_bps[i];
+        u->claim_bps += own_or_usual(u, t, i);
     }
+    if (u->of_site)
+        fit_site(u, t, &former);
+    for (unsigned i = 0; i < t->n_layers; i++)
+        if (u->active & (uint8_t)~former.active & 1u << i)
+            u->asked_us[i] = now_us;
     if (u->active == former.active && !memcmp(u->max_bps, former.max_bps, sizeof u->max_bps))
         return;
     u->version++;

@@ -8,6 +8,10 @@
  * on narrow lines, this steers a layer to what fits. The lowest layer goes on as long as anybody looks at all: a line that
  * drops finds it there.
  *
+ * A publisher whose room shares its line with others has a share of that (site.h). It is kept whatever viewers or feeds ask
+ * for: layers fill it from the lowest one, each as large as it should be, the highest that fits takes the rest; what does not
+ * fit is withheld, and counts as absent.
+ *
  * It is state, not edges: the newest answer is told again to whoever asks. A layer begins at once, and ends when nobody has
  * needed it for UPLINK_WINDOW_US × (UPLINK_WINDOWS − 1) … UPLINK_WINDOW_US × UPLINK_WINDOWS: to begin costs a keyframe, a
  * bound nothing. A publisher that does
@@ -40,6 +44,10 @@ struct uplink_need {
 struct uplink {
     uint8_t active;                      /* layers it should send */
     uint32_t max_bps[SFU_LAYERS];        /* of each at most; 0: as much as the client would by itself */
+    uint32_t own_bps[SFU_LAYERS];        /* the same, before its site's share */
+    bool of_site;                        /* there is a share: */
+    uint32_t site_bps, claim_bps;        /* it, and what this picture would take of the line */
+    uint8_t withheld;                    /* layers that somebody needs and the share does not hold */
     uint32_t version;                    /* counts changes of both */
     uint8_t needed[UPLINK_WINDOWS];      /* layers, in the newest windows, newest first */
     uint32_t room_bps[2][SFU_LAYERS];    /* the most that a line had for each, likewise */
@@ -66,5 +74,7 @@ struct uplink_need uplink_needs(const struct uplink_track *t, struct uplink_view
 void uplink_tick(struct source *s, int64_t now_us);
 /* The layer is not being sent because we said so, or will come since we asked for it again: to be counted on. */
 bool uplink_rests(const struct source *s, unsigned layer, int64_t now_us);
+/* All of it: the share holds nothing of this picture. */
+bool uplink_withheld(const struct source *s);
 /* What the layer would take if nothing bounded it, bit/s. */
 uint32_t uplink_full_bps(const struct source *s, unsigned layer, int64_t now_us);

@@ -33,6 +33,16 @@ static void take_tiles(struct fields *f, struct wish_endpoint *e)
     }
 }
 
+/* [0,0,0,0]: none any more. */
+static struct wish_site take_site(struct fields *f)
+{
+    uint16_t n[4] = {0};
+    fields_numbers(f, fields_take(f, "site"), n, 4);
+    if (!f->why && (n[0] ? !n[2] || !n[3] : n[1] || n[2] || n[3]))
+        f->why = "a site has no line, or a line no site";
+    return (struct wish_site){.number = n[0], .elsewhere = n[1], .down_kbps = n[2], .up_kbps = n[3]};
+}
+
 /* A worker puts one source into one slot: a wish that asks for two is not ours. */
 static bool slots_repeat(const struct wish_endpoint *e)
 {
@@ -68,12 +78,18 @@ static json_t *tiles_to_json(const struct wish_endpoint *e)
     return tiles;
 }
 
+static json_t *site_to_json(struct wish_site s)
+{
+    return json_pack("[iiii]", s.number, s.elsewhere, s.down_kbps, s.up_kbps);
+}
+
 json_t *wish_endpoint_to_json(const struct wish_endpoint *e)
 {
-    return json_pack("{ss sI sI si si sb sI sI so so so}", "id", e->id, "number", (json_int_t)e->number, "incarnation",
+    return json_pack("{ss sI sI si si sb sI sI so so so so*}", "id", e->id, "number", (json_int_t)e->number, "incarnation",
                      (json_int_t)e->incarnation, "worker", e->worker, "may_send", e->may_send, "hears", e->hears, "stage",
                      (json_int_t)e->stage, "screen", (json_int_t)e->screen, "stage_size", size_to_json(e->stage_size),
-                     "screen_size", size_to_json(e->screen_size), "tiles", tiles_to_json(e));
+                     "screen_size", size_to_json(e->screen_size), "tiles", tiles_to_json(e), "site",
+                     e->site.number ? site_to_json(e->site) : NULL);
 }
 
 static int add(json_t *o, const char *name, json_t *taken)
@@ -105,6 +121,8 @@ json_t *wish_endpoint_change_to_json(const struct wish_endpoint *old, const stru
         bad = add(o, "screen_size", size_to_json(e->screen_size));
     if (!bad && !wish_tiles_equal(old, e))
         bad = add(o, "tiles", tiles_to_json(e));
+    if (!bad && !wish_site_equal(old->site, e->site))
+        bad = add(o, "site", site_to_json(e->site));
     if (bad) {
         json_decref(o);
         return NULL;
@@ -139,6 +157,8 @@ static int read_endpoint(const json_t *o, bool partial, struct wish_endpoint *e,
         e->screen_size = take_size(&f, "screen_size");
     if (HAS("tiles"))
         take_tiles(&f, e);
+    if (fields_has(&f, "site")) /* whoever has none does without the field */
+        e->site = take_site(&f);
 #undef HAS
     if (!f.why && (e->may_send & ~all_kinds))
         f.why = "may_send names an unknown kind";

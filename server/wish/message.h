@@ -9,6 +9,7 @@
  *   {"m":"again"}                                              control's queue was full and much is lost: say hello again
  *   {"m":"wish-begin","epoch":E,"version":V,"briefing":"id","record":b,"record_cameras":b,"stage":n,"screen":n,"floor":n}
  *   {"m":"wish-endpoint", …struct wish_endpoint…}              (as many as needed)
+ *       "site":[number,elsewhere,down_kbps,up_kbps] is there for those who have one
  *   {"m":"wish-end","version":V,"count":N}                     applied here, as a whole, never in part
  *       a full wish of one briefing; a link that breaks before the end leaves the former one
  *   {"m":"wish-delta","epoch":E,"base":V,"version":V2, …header fields…, "endpoints":[…changed…],"gone":[numbers]}
@@ -57,7 +58,7 @@
 #include <jansson.h>
 
 /* Codec between structs and JSON. Keys are the structs' field names, the briefing's id is "briefing"; a size is
- * [width,height], a tile [endpoint,width,height]. Strict: every field must be there, none besides ("m" and the message's own
+ * [width,height], a tile [endpoint,width,height]. Strict: every field but "site" must be there, none besides ("m" and the message's own
  * fields excepted), every number in its range, ids valid, and no source in two video slots of one endpoint. `ret_` values
  * untouched on failure. ERR_MALFORMED with a reason for the log in `why` (static text). The json object stays the caller's;
  * results of *_to_json are new references, NULL when out of memory. */

@@ -33,6 +33,11 @@ bool wish_size_equal(struct wish_size a, struct wish_size b)
     return a.width == b.width && a.height == b.height;
 }
 
+bool wish_site_equal(struct wish_site a, struct wish_site b)
+{
+    return a.number == b.number && a.elsewhere == b.elsewhere && a.down_kbps == b.down_kbps && a.up_kbps == b.up_kbps;
+}
+
 bool wish_tiles_equal(const struct wish_endpoint *a, const struct wish_endpoint *b)
 {
     if (a->n_tiles != b->n_tiles)
@@ -49,7 +54,7 @@ bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoi
     return !strcmp(a->id, b->id) && a->number == b->number && a->incarnation == b->incarnation && a->worker == b->worker &&
            a->may_send == b->may_send && a->hears == b->hears && a->stage == b->stage && a->screen == b->screen &&
            wish_size_equal(a->stage_size, b->stage_size) && wish_size_equal(a->screen_size, b->screen_size) &&
-           wish_tiles_equal(a, b);
+           wish_tiles_equal(a, b) && wish_site_equal(a->site, b->site);
 }
 
 bool wish_briefing_equal(const struct wish_briefing *a, const struct wish_briefing *b)

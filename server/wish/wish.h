@@ -28,6 +28,13 @@ struct wish_tile {
     struct wish_size size;
 };
 
+/* The line that its room shares with others: docs/lines.md, "Sites". */
+struct wish_site {
+    uint16_t number;    /* 0: none */
+    uint16_t elsewhere; /* connected endpoints of it on other workers than this endpoint's */
+    uint16_t down_kbps, up_kbps;
+};
+
 struct wish_endpoint {
     char id[WISH_ID_MAX]; /* stable for the endpoint's life in the briefing */
     uint32_t number;      /* 1 … WISH_ENDPOINT_NUMBER_MAX, unique within the briefing for its whole life */
@@ -40,6 +47,7 @@ struct wish_endpoint {
     struct wish_size stage_size, screen_size;
     struct wish_tile tiles[WISH_TILES_MAX];
     uint8_t n_tiles;
+    struct wish_site site;
 };
 
 struct wish_briefing {
@@ -55,6 +63,7 @@ struct wish_briefing {
 void wish_briefing_free(struct wish_briefing *b); /* frees what `b` owns, not `b` */
 int wish_briefing_copy(struct wish_briefing *ret, const struct wish_briefing *b);
 bool wish_size_equal(struct wish_size a, struct wish_size b);
+bool wish_site_equal(struct wish_site a, struct wish_site b);
 bool wish_tiles_equal(const struct wish_endpoint *a, const struct wish_endpoint *b);
 bool wish_endpoint_equal(const struct wish_endpoint *a, const struct wish_endpoint *b);
 /* Endpoints are compared by number, in whatever order. */

@@ -10,16 +10,15 @@ enum {
     PLI_US = 500000,   /* … again after so long */
     PICTURE = STAGE_PICTURE,
     FRAME_MS = 35,
-    STEP_MS = 5,
 };
 static const uint32_t full_bps[SFU_LAYERS] = {150000, 500000, 1700000};
 
 static bool over_the_line(const struct arrived *a, void *ctx)
 {
     struct viewer *v = ctx;
-    int64_t at[2], now_us = v->world->now_us, waits = access_waiting_us(&v->access, now_us);
+    int64_t at[2], now_us = v->world->now_us, waits = access_waiting_us(v->line, now_us);
     v->waited_us = waits > v->waited_us ? waits : v->waited_us;
-    unsigned copies = access_offer(&v->access, a->len + HEADERS, now_us, at);
+    unsigned copies = access_offer(v->line, a->len + HEADERS, now_us, at);
     v->random = v->random * 6364136223846793005u + 1442695040888963407u;
     if (a->repair && (v->random >> 33) % 1000000 < v->lose_repairs_ppm)
         return true;
@@ -32,6 +31,7 @@ void viewer_begin(struct viewer *v, struct world *w, uint32_t number, const stru
 {
     *v = (struct viewer){.world = w, .number = number, .return_us = 20000, .random = number};
     access_init(&v->access, line, number);
+    v->line = &v->access;
     transport_cc_init(&v->receiver);
     nack_init(&v->nack);
     world_line(w, number)->lose = over_the_line;
@@ -127,7 +127,7 @@ static void ask(struct viewer *v)
     uint16_t seqs[64];
     int64_t now_us = v->world->now_us;
     uint32_t ssrc = world_ssrc(v->number, PICTURE);
-    size_t n = nack_poll(&v->nack, now_us, v->access.config.delay_us + v->return_us, seqs, 64);
+    size_t n = nack_poll(&v->nack, now_us, v->line->config.delay_us + v->return_us, seqs, 64);
     if (n)
         world_nack(v->world, v->number, ssrc, seqs, n);
     nack_take_keyframe_wish(&v->nack);
@@ -207,20 +207,24 @@ static void send_frame(struct obeying *o, struct world *w, unsigned layer)
     w->packet_bytes = payload;
 }
 
+void obeying_send(struct obeying *o, struct world *w, int64_t ms)
+{
+    if (ms % 20 == 0)
+        world_sound(w, o->number, 30);
+    obey(o, w);
+    for (unsigned i = 0; ms % FRAME_MS == 0 && i < SFU_LAYERS; i++)
+        if (o->now.active & 1u << i)
+            send_frame(o, w, i);
+    o->frames += ms % FRAME_MS == 0;
+}
+
 void viewers_live(struct obeying *o, struct viewer *const *viewers, size_t n, int64_t ms)
 {
     struct world *w = viewers[0]->world;
-    for (int64_t t = 0; t < ms; t += STEP_MS) {
-        if (o && t % 20 == 0)
-            world_sound(w, o->number, 30);
+    for (int64_t t = 0; t < ms; t += VIEWER_STEP_MS) {
         if (o)
-            obey(o, w);
-        for (unsigned i = 0; o && t % FRAME_MS == 0 && i < SFU_LAYERS; i++)
-            if (o->now.active & 1u << i)
-                send_frame(o, w, i);
-        if (o && t % FRAME_MS == 0)
-            o->frames++;
-        world_run(w, STEP_MS * 1000);
+            obeying_send(o, w, t);
+        world_run(w, VIEWER_STEP_MS * 1000);
         for (size_t i = 0; i < n; i++)
             viewer_run(viewers[i]);
     }

@@ -9,7 +9,7 @@
 #include "rtp/nack.h"
 #include "rtp/transport_cc.h"
 
-enum { VIEWER_PENDING = 4096, VIEWER_RING = 2048 };
+enum { VIEWER_PENDING = 4096, VIEWER_RING = 2048, VIEWER_STEP_MS = 5 };
 
 struct on_the_way {
     int64_t at_us;
@@ -19,7 +19,7 @@ struct on_the_way {
 struct viewer {
     struct world *world;
     uint32_t number;
-    struct access access;
+    struct access access, *line; /* line: its own, or one that several share */
     uint32_t lose_repairs_ppm; /* of packets of the repair stream, besides what the line does */
     int64_t return_us;         /* of what it tells */
     bool mute;                 /* gives no transport-wide feedback */
@@ -66,6 +66,8 @@ struct obeying {
     unsigned frames;
 };
 void obeying_begin(struct obeying *o, struct world *w, uint32_t number);
+/* What it and its microphone send at `ms`, a multiple of VIEWER_STEP_MS. */
+void obeying_send(struct obeying *o, struct world *w, int64_t ms);
 
 /* `ms` of time: the publisher (NULL: nobody) and sound of the same endpoint; each viewer runs. */
 void viewers_live(struct obeying *o, struct viewer *const *viewers, size_t n, int64_t ms);

@@ -57,6 +57,11 @@ static struct wish_endpoint random_endpoint(uint32_t *r, uint32_t number)
         struct wish_tile t = {.endpoint = n && shown(&e, n) ? 0 : n, .size = random_size(r)};
         e.tiles[e.n_tiles++] = t;
     }
+    if (below(r, 2))
+        e.site = (struct wish_site){.number = (uint16_t)(1 + below(r, 3)),
+                                    .elsewhere = (uint16_t)below(r, 3),
+                                    .down_kbps = (uint16_t)(1 + below(r, 65535)),
+                                    .up_kbps = (uint16_t)(1 + below(r, 65535))};
     return e;
 }
 
@@ -184,6 +189,12 @@ static void endpoint_is_read_strictly(void **state)
         {ENDPOINT("tiles", "[[512,1,1]]"), ERR_MALFORMED},
         {ENDPOINT("tiles", "[5]"), ERR_MALFORMED},
         {ENDPOINT("tiles", "{}"), ERR_MALFORMED},
+        {ENDPOINT("site", "[1,0,4000,1000]"), 0},
+        {ENDPOINT("site", "[0,0,0,0]"), 0},
+        {ENDPOINT("site", "[1,0,0,1000]"), ERR_MALFORMED}, /* without a line */
+        {ENDPOINT("site", "[0,0,4000,0]"), ERR_MALFORMED},
+        {ENDPOINT("site", "[1,0,65536,1000]"), ERR_MALFORMED},
+        {ENDPOINT("site", "[1,0,4000]"), ERR_MALFORMED},
         {ENDPOINT("colour", "1"), ERR_MALFORMED},
         {"{\"id\":\"a\"}", ERR_MALFORMED},
         {"[]", ERR_MALFORMED},
