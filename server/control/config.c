@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "control/site_list.h"
 #include "wish/wish.h"
 
 #include <errno.h>
@@ -50,6 +51,14 @@ static const struct config_key keys[] = {
     {"media.dscp_screen", CONFIG_UINT, AT(dscp_screen), 0, 63, "DSCP", "26", true, "The same for shared screens."},
     {"media.dscp_control", CONFIG_UINT, AT(dscp_control), 0, 63, "DSCP", "0", true,
      "The same for connectivity checks, handshakes and reports."},
+    {"sites", CONFIG_SITES, AT(sites), .unit = "sites", .fallback = "",
+     .help = "Rooms that share one line: what is sent to them together, and what they are told to send, stays within it.\n"
+             "  - name: thuong-xuan                       # for monitoring: letters, digits, '-', '_'\n"
+             "    addresses: [10.36.5.0/24, \"fd36:5::/48\"]  # of their connections, as this server sees them …\n"
+             "    units: [thuong-xuan]                    # … or whose addresses don't tell: by their units' ids\n"
+             "    down_kbps: 4000                         # 64…65535: of the line, less what other things need\n"
+             "    up_kbps: 2000\n"
+             "See docs/lines.md."},
     {"turn.urls", CONFIG_LIST, AT(turn_urls), .unit = "addresses", .fallback = "",
      .help = "TURN servers for clients behind firewalls, as browsers know them: turn:HOST:3478?transport=udp,\n"
              "turns:HOST:443?transport=tcp. Empty: none. See docs/administration.md."},
@@ -232,6 +241,16 @@ static int set_text(struct config *c, const struct config_key *k, const char *va
     return 0;
 }
 
+static int set_sites(struct config *c, const struct config_key *k, const char *value, char *error)
+{
+    struct site_list list;
+    int err = site_list_parse(value, &list, error, CONFIG_ERROR_BYTES);
+    if (err)
+        return err;
+    site_list_free(&list);
+    return set_text(c, k, value);
+}
+
 int config_set(struct config *c, const char *key, const char *value, char error[CONFIG_ERROR_BYTES])
 {
     for (size_t i = 0; i < KEYS; i++) {
@@ -243,6 +262,7 @@ int config_set(struct config *c, const char *key, const char *value, char error[
         case CONFIG_BOOL: return set_bool(c, k, value, error);
         case CONFIG_TEXT: return set_text(c, k, value);
         case CONFIG_LIST: return set_list(c, k, value, error);
+        case CONFIG_SITES: return set_sites(c, k, value, error);
         case CONFIG_CHOICE: return set_choice(c, k, value, error);
         }
     }
@@ -261,7 +281,7 @@ void config_defaults(struct config *c)
 void config_free(struct config *c)
 {
     for (size_t i = 0; i < KEYS; i++) {
-        if (keys[i].type == CONFIG_TEXT)
+        if (keys[i].type == CONFIG_TEXT || keys[i].type == CONFIG_SITES)
             free(*(char **)field(c, &keys[i]));
         else if (keys[i].type == CONFIG_LIST)
             list_clear(field(c, &keys[i]));
@@ -314,7 +334,7 @@ void config_print(FILE *to)
         }
         print_help(to, indent, k);
         fprintf(to, "%s%s: ", indent, dot ? dot + 1 : k->name);
-        if (k->type == CONFIG_LIST)
+        if (k->type == CONFIG_LIST || k->type == CONFIG_SITES)
             fprintf(to, "[%s]\n", k->fallback);
         else if (k->type == CONFIG_TEXT)
             fprintf(to, "\"%s\"\n", k->fallback);

@@ -29,6 +29,7 @@ struct config {
     unsigned media_port;
     bool media_tcp;
     struct config_list media_addresses, media_announce;
+    char *sites; /* as text, see site_list.h */
     struct config_list turn_urls;
     char *turn_secret_file;
     unsigned turn_lifetime_s;
@@ -52,7 +53,7 @@ struct config {
     char *user_control, *user_media, *user_check, *user_recorder; /* "": as giaoban is started */
 };
 
-enum config_type { CONFIG_UINT, CONFIG_BOOL, CONFIG_TEXT, CONFIG_LIST, CONFIG_CHOICE };
+enum config_type { CONFIG_UINT, CONFIG_BOOL, CONFIG_TEXT, CONFIG_LIST, CONFIG_CHOICE, CONFIG_SITES };
 
 struct config_key {
     const char *name; /* dotted: the part before the dot is a section of the file */

@@ -42,6 +42,54 @@ static int join_list(struct loading *l, const yaml_node_t *node, char value[VALU
     return 0;
 }
 
+/* A value within a site's text: what separates there can't be part of it. */
+static int print_plain(struct loading *l, FILE *to, int item, const char *before)
+{
+    const yaml_node_t *node = yaml_document_get_node(l->document, item);
+    const char *value = node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+    if (!value || !*value || strpbrk(value, " ,;=\t\n"))
+        return complain(l, node, "a site's values are plain words and numbers, and lists of them");
+    fprintf(to, "%s%s", before, value);
+    return 0;
+}
+
+static int print_site(struct loading *l, FILE *to, const yaml_node_t *site)
+{
+    int err = site->type == YAML_MAPPING_NODE ? 0 : complain(l, site, "a site is a mapping: name, addresses, down_kbps …");
+    if (err)
+        return err;
+    for (yaml_node_pair_t *p = site->data.mapping.pairs.start; !err && p < site->data.mapping.pairs.top; p++) {
+        const yaml_node_t *value = yaml_document_get_node(l->document, p->value);
+        err = print_plain(l, to, p->key, " ");
+        fprintf(to, "=");
+        if (err || value->type != YAML_SEQUENCE_NODE) {
+            err = err ? err : print_plain(l, to, p->value, "");
+            continue;
+        }
+        for (yaml_node_item_t *i = value->data.sequence.items.start; !err && i < value->data.sequence.items.top; i++)
+            err = print_plain(l, to, *i, i == value->data.sequence.items.start ? "" : ",");
+    }
+    fprintf(to, ";");
+    return err;
+}
+
+/* The list of sites as config_set() takes it. */
+static int load_sites(struct loading *l, const yaml_node_t *key, const yaml_node_t *list)
+{
+    char *text = NULL, why[CONFIG_ERROR_BYTES];
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+    int err = to ? 0 : ERR_NOMEM;
+    for (yaml_node_item_t *i = list->data.sequence.items.start; !err && i < list->data.sequence.items.top; i++)
+        err = print_site(l, to, yaml_document_get_node(l->document, *i));
+    if (to)
+        fclose(to);
+    if (!err && (err = config_set(l->config, "sites", text, why)) != 0)
+        snprintf(l->error, CONFIG_ERROR_BYTES, "%.150s line %zu: %.300s", l->path, key->start_mark.line + 1, why);
+    free(text);
+    return err;
+}
+
 static int load_mapping(struct loading *l, const yaml_node_t *node, const char *prefix);
 
 static int load_pair(struct loading *l, const yaml_node_t *key, const yaml_node_t *node, const char *prefix)
@@ -52,6 +100,8 @@ static int load_pair(struct loading *l, const yaml_node_t *key, const yaml_node_
         return complain(l, key, "this is not a key");
     if (node->type == YAML_MAPPING_NODE && !*prefix)
         return load_mapping(l, node, name);
+    if (node->type == YAML_SEQUENCE_NODE && strcmp(name, "sites") == 0)
+        return load_sites(l, key, node);
     if (node->type == YAML_SEQUENCE_NODE) {
         int err = join_list(l, node, value);
         if (err)

@@ -8,7 +8,7 @@
  *   aside.c         work for the helper thread           move.c      endpoints from leaving workers to new ones
  *   admission.c     joins a second                       checks.c    checks of a room's picture and sound
  *   alarm.c         what ails the machine                room.c      how long the disk lasts
- *   wishes.c        what goes to the workers
+ *   wishes.c        what goes to the workers             sites.c     rooms that share a line
  *
  * Thread: control's loop owns everything here; feed.c's helper thread makes memfds, aside.c's does what its jobs say. Times
  * are CLOCK_MONOTONIC µs unless they say `_ms` (wall). */
@@ -18,6 +18,7 @@
 #include "base/steady.h"
 #include "briefing/briefing.h"
 #include "control/config.h"
+#include "control/site_list.h"
 #include "control/turn.h"
 #include "signaling/bucket.h"
 #include "signaling/signaling.h"
@@ -58,6 +59,7 @@ struct seat {
     uint8_t worker;       /* WISH_UNPLACED before its first offer */
     bool connected;       /* the worker says: DTLS is up */
     bool layout_known;    /* its client's, not a worker's memory of it */
+    uint8_t site;         /* of control.sites, 0: none; by its newest socket */
     bool expected;        /* connected before our own restart; not yet known where */
     uint32_t incarnation;
     json_t *slots; /* what is in its receive slots, as last told; NULL: nothing yet */
@@ -141,7 +143,9 @@ struct recording;
 
 struct control {
     struct config config;
-    char turn_secret[TURN_SECRET_MAX + 1]; /* "": no turn.urls */
+    struct site_list sites;
+    uint16_t site_endpoints[SITES_MAX + 1][WORKERS_MAX]; /* connected ones, as wishes say */
+    char turn_secret[TURN_SECRET_MAX + 1];               /* "": no turn.urls */
     struct store *store;
     struct signaling *signaling;
     uint64_t epoch;
@@ -273,6 +277,13 @@ void workers_tell_limits(struct control *c); /* after a reload */
 /* Sends wish changes of all dirty meetings to their workers. */
 void meetings_flush(struct control *c);
 void meeting_flush(struct meeting *m);
+
+/* ---- sites.c ---- */
+void seat_find_site(struct meeting *m, uint32_t number);         /* its socket is another one */
+const char *site_name(const struct meeting *m, uint32_t number); /* "": none */
+void sites_tick(struct control *c);
+void sites_fill(const struct meeting *m, struct wish_briefing *wish);
+void sites_print(FILE *to, const struct control *c); /* for /metrics */
 
 /* ---- move.c ---- */
 void moves_tick(struct control *c, int64_t now_us);

@@ -201,6 +201,7 @@ static void tick(struct control *c)
         entries_tick(c, now_us);
         offers_tick(c, now_us);
         moves_tick(c, now_us);
+        sites_tick(c);
         checks_tick(c, now_us);
         feeds_update(c);
     }
@@ -269,6 +270,7 @@ static void stop(struct control *c)
     recordings_free(c);
     meetings_free(c);
     config_free(&c->config);
+    site_list_free(&c->sites);
 }
 
 static int configure(struct control *c, int argc, char **argv)
@@ -276,6 +278,8 @@ static int configure(struct control *c, int argc, char **argv)
     char error[CONFIG_ERROR_BYTES] = "";
     config_defaults(&c->config);
     int err = config_arguments(&c->config, argc, argv, modes, error);
+    if (!err)
+        err = site_list_parse(c->config.sites, &c->sites, error, sizeof error);
     if (!err && has_mode(argc, argv, "--check-config"))
         err = config_check(&c->config, stdout, error);
     if (err)

@@ -74,6 +74,7 @@ static void attach(struct meeting *m, uint32_t number, struct ws_peer *peer)
     v->meeting = m;
     v->number = number;
     v->entering = false;
+    seat_find_site(m, number);
     if (former && former != peer)
         entry_dismiss(m->control, former, "taken-over");
 }
@@ -208,8 +209,8 @@ void entry_joined(struct commit *commit, int err)
     attach(m, number, commit->peer);
     signaling_reply(commit->peer, commit->id, welcome(m, e, commit->peer, commit->secret, 0));
     catch_up(m, number); /* one that had left has lost its place */
-    log_info("entry", "briefing=%s endpoint=%u unit=%s role=%s joined from=%s", briefing_id(m->settled), number, e->unit.id,
-             role_name(e->role), ws_peer_address(commit->peer));
+    log_info("entry", "briefing=%s endpoint=%u unit=%s role=%s joined from=%s site=%s", briefing_id(m->settled), number,
+             e->unit.id, role_name(e->role), ws_peer_address(commit->peer), site_name(m, number));
 }
 
 /* The endpoint that `resume` speaks of, if its secret is right and it may still be here. */

@@ -85,6 +85,7 @@ char *metrics_text(void *ctx)
     fprintf(to, "giaoban_control_longest_turn_cpu_us %" PRId64 "\ngiaoban_control_slow_turns_cpu_total %" PRIu64 "\n",
             c->longest_turn_cpu_us, c->slow_turns_cpu);
     print_disk(to, c);
+    sites_print(to, c);
     for (unsigned w = 0; w < WORKERS_MAX; w++) {
         if (worker_lives(c, w))
             fprintf(to, "giaoban_worker_endpoints{worker=\"%u\"} %u\n", w, worker_load(c, w));

@@ -72,6 +72,7 @@ void meeting_flush(struct meeting *m)
         m->dirty = briefing_seq(m->settled) != 0; /* no memory: again next turn */
         return;
     }
+    sites_fill(m, &next);
     bool same = false;
     uint64_t base = m->version;
     json_t *delta = m->version ? wish_delta(&m->wish, &next, m->control->epoch, base, base + 1, &same) : NULL;

@@ -9,10 +9,11 @@
 enum {
     SOUND_PACKETS_A_SECOND = 50,
     TIDS = 3,
-    PACE_HALVES = 5,         /* the pacer's rate in halves of the target: a keyframe may overtake its own rate */
-    PACE_HALVES_CAREFUL = 3, /* … before the line has told anything; beside other rooms on it, whose keyframes come together */
-    WANT_FACTOR = 2,         /* what is known of the line goes beyond what is wanted, so that the pacer is no brake */
-    SOUND_PERCENT = 85,      /* of the target: further sounds beyond are left out */
+    PACE_HALVES = 5, /* the pacer's rate in halves of the target: a keyframe may overtake its own rate */
+    PACE_HALVES_CAREFUL =
+        3,              /* … before the line has told anything; beside other rooms on it, whose keyframes come together */
+    WANT_FACTOR = 2,    /* what is known of the line goes beyond what is wanted, so that the pacer is no brake */
+    SOUND_PERCENT = 85, /* of the target: further sounds beyond are left out */
     CHANGE_PERCENT = 15,
     RED_PERMILLE = 10, /* of loss */
     RED_PERCENT = 70,  /* of the target, for the stage's sound with its repetitions */
@@ -242,7 +243,8 @@ static bool is_content(const struct slot *s, const struct allocate_track *t, uin
 {
     const struct source *source = s->source;
     unsigned ideal = source_ideal_layer(source, s->want_height);
-    if (t->chosen == ALLOCATE_PAUSED || t->chosen != t->n_steps - 1 || t->steps[t->chosen].layer != ideal || source->uplink.max_bps[ideal])
+    if (t->chosen == ALLOCATE_PAUSED || t->chosen != t->n_steps - 1 || t->steps[t->chosen].layer != ideal ||
+        source->uplink.max_bps[ideal])
         return false;
     return left * 100 > (uint64_t)t->steps[t->chosen].bps * CHANGE_PERCENT;
 }

@@ -199,7 +199,8 @@ static uint32_t own_or_usual(const struct uplink *u, const struct uplink_track *
 /* Less is told at once, but for what is nothing; more when it is worth telling. */
 static uint32_t told_bps(uint32_t former, uint32_t bps)
 {
-    return bps <= percent(former, 100 + UPLINK_CHANGE_PERCENT) && bps >= percent(former, 100 - NOTHING_PERCENT) ? former : bps;
+    return bps <= percent(former, 100 + UPLINK_CHANGE_PERCENT) && bps >= percent(former, 100 - NOTHING_PERCENT) ? former
+                                                                                                                : bps;
 }
 
 /* Cuts what is needed to the site's share. */

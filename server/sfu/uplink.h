@@ -9,8 +9,8 @@
  * drops finds it there.
  *
  * A publisher whose room shares its line with others has a share of that (site.h). It is kept whatever viewers or feeds ask
- * for: layers fill it from the lowest one, each as large as it should be, the highest that fits takes the rest; what does not
- * fit is withheld, and counts as absent.
+ * for: layers fill it from the lowest one, each as large as it should be, the highest that fits takes the rest; what does
+ * not fit is withheld, and counts as absent.
  *
  * It is state, not edges: the newest answer is told again to whoever asks. A layer begins at once, and ends when nobody has
  * needed it for UPLINK_WINDOW_US × (UPLINK_WINDOWS − 1) … UPLINK_WINDOW_US × UPLINK_WINDOWS: to begin costs a keyframe, a

@@ -58,10 +58,10 @@
 #include <jansson.h>
 
 /* Codec between structs and JSON. Keys are the structs' field names, the briefing's id is "briefing"; a size is
- * [width,height], a tile [endpoint,width,height]. Strict: every field but "site" must be there, none besides ("m" and the message's own
- * fields excepted), every number in its range, ids valid, and no source in two video slots of one endpoint. `ret_` values
- * untouched on failure. ERR_MALFORMED with a reason for the log in `why` (static text). The json object stays the caller's;
- * results of *_to_json are new references, NULL when out of memory. */
+ * [width,height], a tile [endpoint,width,height]. Strict: every field but "site" must be there, none besides ("m" and the
+ * message's own fields excepted), every number in its range, ids valid, and no source in two video slots of one endpoint.
+ * `ret_` values untouched on failure. ERR_MALFORMED with a reason for the log in `why` (static text). The json object stays
+ * the caller's; results of *_to_json are new references, NULL when out of memory. */
 json_t *wish_endpoint_to_json(const struct wish_endpoint *e);
 int wish_endpoint_from_json(const json_t *o, struct wish_endpoint *ret, const char **ret_why);
 /* What changes from `old` to `e`, and its number; and such a change made to `e`, which is untouched on failure. */

@@ -26,7 +26,8 @@ static void check(const struct config *c)
         unsigned choices = 0;
         switch (keys[i].type) {
         case CONFIG_UINT: require(*(const unsigned *)field >= keys[i].min && *(const unsigned *)field <= keys[i].max); break;
-        case CONFIG_TEXT: require(*(char *const *)field); break;
+        case CONFIG_TEXT:
+        case CONFIG_SITES: require(*(char *const *)field); break;
         case CONFIG_LIST: check_list(field); break;
         case CONFIG_CHOICE:
             while (keys[i].choices[choices])

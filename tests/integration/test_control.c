@@ -38,6 +38,15 @@ static int begin_with_small_limits(void **state)
     return begin_with(settings);
 }
 
+static int begin_with_sites(void **state)
+{
+    static const char *const settings[] = {"placement=spread",
+                                           "sites=name=west units=h-quan-hoa,h-muong-lat down_kbps=4000 up_kbps=2000;"
+                                           "name=far addresses=10.0.0.0/8 down_kbps=64 up_kbps=64",
+                                           NULL};
+    return begin_with(settings);
+}
+
 static int end(void **state)
 {
     acted_remove(&acted);
@@ -364,6 +373,60 @@ static void after_a_restart_whom_no_worker_has_is_asked_to_join_again_and_nobody
     person_free(&room);
 }
 
+/* ---- sites ---- */
+
+/* Waits until worker `w` is told of that endpoint's site: "1 0 4000 2000". */
+static void told_site(unsigned w, uint32_t number, const char *expected)
+{
+    char site[64] = "";
+    while (strcmp(site, expected) != 0) {
+        json_t *o = acted_next(&acted, w, 5000), *e, *list;
+        size_t i;
+        if (!o)
+            fail_msg("endpoint %u: \"%s\", not \"%s\"", number, site, expected);
+        json_t *changed = json_object_get(o, "endpoints");
+        list = json_is_array(changed) ? json_incref(changed) : json_pack("[O]", o);
+        json_array_foreach(list, i, e) {
+            int n[4];
+            if (json_integer_value(json_object_get(e, "number")) == number &&
+                !json_unpack(json_object_get(e, "site"), "[iiii]", &n[0], &n[1], &n[2], &n[3]))
+                snprintf(site, sizeof site, "%d %d %d %d", n[0], n[1], n[2], n[3]);
+        }
+        json_decref(list);
+        json_decref(o);
+    }
+}
+
+static void connects(const struct person *p, unsigned w)
+{
+    acted_say(&acted, w,
+              json_pack("{s:s, s:s, s:[{s:I, s:I, s:b, s:{s:i}}], s:i}", "m", "state", "briefing", acted.briefing,
+                        "endpoints", "number", (json_int_t)p->number, "incarnation", (json_int_t)p->incarnation, "connected",
+                        1, "receive", "estimate_bps", 300000, "speaker", 0));
+}
+
+static void workers_are_told_of_a_site_and_how_many_of_it_others_have(void **state)
+{
+    struct person chair, room, other;
+    static char out[65536];
+    person_join(&chair, &acted, "ubnd-tinh", "chair");
+    person_join(&room, &acted, "h-quan-hoa", "delegate");
+    person_join(&other, &acted, "h-muong-lat", "delegate");
+    place(&room, 0);
+    place(&other, 1);
+    connects(&room, 0);
+    told_site(1, other.number, "1 1 4000 2000");
+    connects(&other, 1);
+    told_site(0, room.number, "1 1 4000 2000");
+    assert_int_equal(acted_ctl(&acted, out, sizeof out, "metrics | grep ^giaoban_site | tr '\\n' ' '"), 0);
+    assert_non_null(strstr(out, "giaoban_site_endpoints{site=\"west\"} 2 "));
+    assert_non_null(strstr(out, "giaoban_site_down_bps{site=\"west\"} 600000 "));
+    assert_non_null(strstr(out, "giaoban_site_endpoints{site=\"far\"} 0 "));
+    person_free(&chair);
+    person_free(&room);
+    person_free(&other);
+}
+
 /* ---- absence ---- */
 
 static int64_t hears_left_us(struct person *p, uint32_t number)
@@ -488,6 +551,7 @@ int main(void)
                                         end),
         TEST(no_wish_leaves_before_all_workers_have_said_what_is_on_them),
         TEST(after_a_restart_whom_no_worker_has_is_asked_to_join_again_and_nobody_else),
+        cmocka_unit_test_setup_teardown(workers_are_told_of_a_site_and_how_many_of_it_others_have, begin_with_sites, end),
         TEST(fifteen_seconds_without_a_socket_are_an_absence_and_a_restart_of_control_is_none),
         cmocka_unit_test_setup_teardown(an_endpoint_on_whose_offers_three_workers_die_is_kept_out_for_a_while,
                                         begin_with_small_limits, end),

@@ -3,4 +3,5 @@ target_compile_definitions(test_config PRIVATE CONFIG_FILE="${CMAKE_SOURCE_DIR}/
 gb_test(test_answer_slots LINK control)
 gb_test(test_archive_page LINK control)
 gb_test(test_room LINK control)
+gb_test(test_site_list LINK control)
 gb_test(test_turn LINK control)

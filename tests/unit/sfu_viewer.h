@@ -20,9 +20,9 @@ struct viewer {
     struct world *world;
     uint32_t number;
     struct access access, *line; /* line: its own, or one that several share */
-    uint32_t lose_repairs_ppm; /* of packets of the repair stream, besides what the line does */
-    int64_t return_us;         /* of what it tells */
-    bool mute;                 /* gives no transport-wide feedback */
+    uint32_t lose_repairs_ppm;   /* of packets of the repair stream, besides what the line does */
+    int64_t return_us;           /* of what it tells */
+    bool mute;                   /* gives no transport-wide feedback */
     struct on_the_way pending[VIEWER_PENDING];
     size_t n_pending;
     struct transport_cc_receiver receiver;

@@ -84,6 +84,24 @@ static void a_file_sets_keys_and_sections_and_lists(void **state)
     config_free(&c);
 }
 
+static void a_file_lists_sites(void **state)
+{
+    struct config c;
+    char error[CONFIG_ERROR_BYTES] = "";
+    assert_int_equal(
+        load(&c,
+             "sites:\n  - name: thuong-xuan\n    addresses: [10.36.5.0/24, \"fd36:5::/48\"]\n    units: tx\n"
+             "    down_kbps: 4000\n    up_kbps: 2000\n  - {name: b, units: [c, d], down_kbps: 64, up_kbps: 65535}\n",
+             error),
+        0);
+    assert_string_equal(c.sites, " name=thuong-xuan addresses=10.36.5.0/24,fd36:5::/48 units=tx down_kbps=4000 up_kbps=2000;"
+                                 " name=b units=c,d down_kbps=64 up_kbps=65535;");
+    config_free(&c);
+    assert_int_equal(load(&c, "sites: []\n", error), 0);
+    assert_string_equal(c.sites, "");
+    config_free(&c);
+}
+
 static void a_broken_file_is_refused_with_its_line(void **state)
 {
     static const struct {
@@ -95,6 +113,10 @@ static void a_broken_file_is_refused_with_its_line(void **state)
         {"- port\n", "key: value"},
         {"media: {port: {a: 1}}\n", "one level"},
         {"addresses: [[a]]\n", "plain values"},
+        {"sites:\n  - thuong-xuan\n", "line 2: a site is a mapping"},
+        {"sites:\n  - name: {a: 1}\n", "line 2: a site's values"},
+        {"sites:\n  - {name: a, units: [\"b;c\"]}\n", "line 2: a site's values"},
+        {"port: 1\nsites:\n  - {name: a, units: [b], down_kbps: 10, up_kbps: 1000}\n", "line 2: \"sites\": down_kbps"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct config c;
@@ -175,6 +197,7 @@ int main(void)
         cmocka_unit_test(every_default_is_a_valid_value),
         cmocka_unit_test(bad_values_are_refused_by_a_sentence_that_names_the_key),
         cmocka_unit_test(a_file_sets_keys_and_sections_and_lists),
+        cmocka_unit_test(a_file_lists_sites),
         cmocka_unit_test(a_broken_file_is_refused_with_its_line),
         cmocka_unit_test(the_command_line_wins_over_the_file_and_fills_places),
         cmocka_unit_test(a_reload_takes_over_reloadable_keys_alone),

@@ -16,8 +16,14 @@ enum { MS = 1000, MBIT = 1000000, ROOMS = 5, FIRST = 2 };
 
 /* ---- the rule ---- */
 
-#define DOWN(least, want) {.least_bps = (least), .want_bps = (want)}
-#define UP(of_rank, least, want) {.rank = (of_rank), .whole = true, .least_bps = (least), .want_bps = (want)}
+#define DOWN(least, want)                                                                                                   \
+    {                                                                                                                       \
+        .least_bps = (least), .want_bps = (want)                                                                            \
+    }
+#define UP(of_rank, least, want)                                                                                            \
+    {                                                                                                                       \
+        .rank = (of_rank), .whole = true, .least_bps = (least), .want_bps = (want)                                          \
+    }
 
 static void a_line_is_divided(void **state)
 {
@@ -31,23 +37,37 @@ static void a_line_is_divided(void **state)
         {"nobody", 1000, {{0}}, 0, {0}},
         {"one has all of it", 1000, {DOWN(50, 200)}, 1, {1000}},
         {"equal wants", 1000, {DOWN(50, 900), DOWN(50, 900)}, 2, {500, 500}},
-        {"who wants little gets it, the others what it leaves", 1000, {DOWN(50, 100), DOWN(50, 900), DOWN(50, 600)}, 3,
+        {"who wants little gets it, the others what it leaves",
+         1000,
+         {DOWN(50, 100), DOWN(50, 900), DOWN(50, 600)},
+         3,
          {100, 450, 450}},
-        {"nobody gets more than it wants while others could", 1000, {DOWN(50, 100), DOWN(50, 300), DOWN(50, 900)}, 3,
+        {"nobody gets more than it wants while others could",
+         1000,
+         {DOWN(50, 100), DOWN(50, 300), DOWN(50, 900)},
+         3,
          {100, 300, 600}},
         {"what is left over is everybody's", 1000, {DOWN(50, 100), DOWN(50, 300)}, 2, {400, 600}},
         {"sound goes ahead of a picture", 200, {DOWN(60, 60), DOWN(60, 900), DOWN(60, 900)}, 3, {60, 70, 70}},
         {"sound alone, and not even that", 90, {DOWN(60, 900), DOWN(60, 60), DOWN(60, 900)}, 3, {30, 30, 30}},
         {"a want below the least", 100, {DOWN(60, 0)}, 1, {100}},
         {"no line", 0, {DOWN(60, 900)}, 1, {0}},
-        {"the stage before tiles", 1000,
-         {UP(SITE_TILE, 60, 500), UP(SITE_STAGE, 60, 700), UP(SITE_TILE, 60, 500)}, 3, {150, 700, 150}},
-        {"a screen before the stage", 1000,
-         {UP(SITE_STAGE, 60, 900), UP(SITE_SCREEN, 60, 800), UP(SITE_TILE, 60, 500)}, 3, {140, 800, 60}},
-        {"a picture's least in whole or not at all", 150,
-         {UP(SITE_TILE, 60, 500), UP(SITE_TILE, 60, 500), UP(SITE_STAGE, 60, 500)}, 3, {60, 0, 90}},
-        {"a picture that is not sent takes nothing away", 300,
-         {UP(SITE_TILE, 0, 0), UP(SITE_STAGE, 60, 300)}, 2, {0, 300}},
+        {"the stage before tiles",
+         1000,
+         {UP(SITE_TILE, 60, 500), UP(SITE_STAGE, 60, 700), UP(SITE_TILE, 60, 500)},
+         3,
+         {150, 700, 150}},
+        {"a screen before the stage",
+         1000,
+         {UP(SITE_STAGE, 60, 900), UP(SITE_SCREEN, 60, 800), UP(SITE_TILE, 60, 500)},
+         3,
+         {140, 800, 60}},
+        {"a picture's least in whole or not at all",
+         150,
+         {UP(SITE_TILE, 60, 500), UP(SITE_TILE, 60, 500), UP(SITE_STAGE, 60, 500)},
+         3,
+         {60, 0, 90}},
+        {"a picture that is not sent takes nothing away", 300, {UP(SITE_TILE, 0, 0), UP(SITE_STAGE, 60, 300)}, 2, {0, 300}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct site_claim claims[4];
@@ -175,11 +195,12 @@ static struct outcome outcome(const char *what, int64_t seconds)
         o.waited_us = v->waited_us > o.waited_us ? v->waited_us : o.waited_us;
         o.longest_us = v->longest_us > o.longest_us ? v->longest_us : o.longest_us;
     }
-    print_message("%s: at least %u frames and %u sounds, pictures %u … %u kbit/s, all targets at most %u kbit/s, waited %d ms, "
-                  "longest without a frame %d ms\n",
-                  what, o.least_frames, o.least_sounds, (unsigned)(o.least_bytes * 8 / 1000 / (uint64_t)seconds),
-                  (unsigned)(o.most_bytes * 8 / 1000 / (uint64_t)seconds), highest_bps / 1000, (int)(o.waited_us / MS),
-                  (int)(o.longest_us / MS));
+    print_message(
+        "%s: at least %u frames and %u sounds, pictures %u … %u kbit/s, all targets at most %u kbit/s, waited %d ms, "
+        "longest without a frame %d ms\n",
+        what, o.least_frames, o.least_sounds, (unsigned)(o.least_bytes * 8 / 1000 / (uint64_t)seconds),
+        (unsigned)(o.most_bytes * 8 / 1000 / (uint64_t)seconds), highest_bps / 1000, (int)(o.waited_us / MS),
+        (int)(o.longest_us / MS));
     return o;
 }
 
@@ -257,7 +278,8 @@ static void a_room_on_another_line_is_bounded_no_more(void **state)
     begin(1000, true);
     live(5000);
     assert_true(downlink_of(0)->share_bps <= MBIT);
-    viewer_begin(&rooms[0], w, FIRST, &(struct access_config){.rate_bps = 10 * MBIT, .queue_us = 250 * MS, .delay_us = 20 * MS});
+    viewer_begin(&rooms[0], w, FIRST,
+                 &(struct access_config){.rate_bps = 10 * MBIT, .queue_us = 250 * MS, .delay_us = 20 * MS});
     world_wish(w, FIRST)->site = (struct wish_site){0};
     world_apply(w);
     live(6000);
@@ -329,8 +351,8 @@ static void what_rooms_send_stays_within_their_line(void **state)
     } rows[] = {{20000, 4, 2}, {4000, 4, 1}, {2000, 4, 1}, {1000, 1, 1}, {400, 1, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         begin_sending(rows[i].kbps);
-        print_message("%u kbit/s up: told at most %u kbit/s, stage %x at most %u %u %u, tiles", rows[i].kbps, highest_bps / 1000,
-                      sends(FIRST, WISH_CAMERA)->active, sends(FIRST, WISH_CAMERA)->max_bps[0],
+        print_message("%u kbit/s up: told at most %u kbit/s, stage %x at most %u %u %u, tiles", rows[i].kbps,
+                      highest_bps / 1000, sends(FIRST, WISH_CAMERA)->active, sends(FIRST, WISH_CAMERA)->max_bps[0],
                       sends(FIRST, WISH_CAMERA)->max_bps[1], sends(FIRST, WISH_CAMERA)->max_bps[2]);
         for (uint32_t k = FIRST + 1; k < FIRST + ROOMS; k++)
             print_message(" %x (%u)", sends(k, WISH_CAMERA)->active, sends(k, WISH_CAMERA)->max_bps[0]);
