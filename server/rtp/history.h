@@ -45,6 +45,7 @@ struct sent_entry {
     uint16_t seq;        /* as sent */
     uint16_t picture_id; /* VP8 as sent */
     uint8_t tl0picidx, keyidx;
+    bool marker; /* as sent */
 };
 
 enum { SENT_RING = 1024 };

@@ -1,55 +1,66 @@
+#include "rtp/vp9.h"
+
+#include "base/bytes.h"
 #include "base/err.h"
-#include "rtp/video.h"
 
-enum { I = 0x80, P = 0x40, L = 0x20, F = 0x10, B = 0x08, E = 0x04, V = 0x02 };
+enum { I = 0x80, P = 0x40, L = 0x20, F = 0x10, B = 0x08, E = 0x04, V = 0x02, Z = 0x01, REFERENCES_MAX = 3 };
 
-/* RFC 9628, 4.2.1: the sizes of the spatial layers; the highest is the picture's. */
-static void read_scalability(struct reader *r, struct video_info *info)
+static void read_picture_id(struct reader *r, struct vp9_descriptor *d)
 {
-    uint8_t head = read_u8(r);
-    unsigned layers = (head >> 5) + 1u;
-    if (head & 0x10) {
-        for (unsigned i = 0; i < layers; i++) {
-            info->width = read_u16(r);
-            info->height = read_u16(r);
-        }
-    }
-    if (head & 0x08) {
-        unsigned n = read_u8(r);
-        for (unsigned i = 0; i < n; i++)
-            reader_take(r, read_u8(r) >> 2 & 3);
-    }
+    uint8_t first = read_u8(r);
+    d->picture_id_bits = first & 0x80 ? 15 : 7;
+    d->picture_id = first & 0x7f;
+    if (first & 0x80)
+        d->picture_id = (uint16_t)(d->picture_id << 8 | read_u8(r));
 }
 
-int vp9_parse(const uint8_t *payload, size_t len, struct video_info *ret)
+static void read_layers(struct reader *r, struct vp9_descriptor *d)
+{
+    uint8_t layers = read_u8(r);
+    d->has_layers = true;
+    d->tid = layers >> 5;
+    d->switch_up = layers & 0x10;
+    d->sid = layers >> 1 & 7;
+    d->inter_layer = layers & 1;
+    if (!d->flexible)
+        d->tl0picidx = read_u8(r);
+}
+
+/* 4.2.1 */
+static void read_structure(struct reader *r, struct vp9_descriptor *d)
+{
+    uint8_t head = read_u8(r);
+    d->n_sids = (uint8_t)((head >> 5) + 1);
+    d->has_heights = head & 0x10;
+    for (unsigned i = 0; d->has_heights && i < d->n_sids; i++) {
+        d->width[i] = read_u16(r);
+        d->height[i] = read_u16(r);
+    }
+    for (unsigned n = head & 0x08 ? read_u8(r) : 0; n > 0; n--)
+        reader_take(r, read_u8(r) >> 2 & 3);
+}
+
+int vp9_parse(const uint8_t *payload, size_t len, struct vp9_descriptor *ret)
 {
     struct reader r = reader_make(payload, len);
-    struct video_info info = {0};
-    uint8_t flags = read_u8(&r), sid = 0;
-    if (flags & I && read_u8(&r) & 0x80)
-        read_u8(&r);
-    if (flags & L) {
-        uint8_t layers = read_u8(&r);
-        info.tid = layers >> 5;
-        sid = layers >> 1 & 7;
-        if (!(flags & F))
-            read_u8(&r); /* TL0PICIDX */
-    }
+    uint8_t flags = read_u8(&r);
+    struct vp9_descriptor d = {
+        .start = flags & B, .end = flags & E, .predicted = flags & P, .flexible = flags & F, .no_reference = flags & Z};
+    if (flags & I)
+        read_picture_id(&r, &d);
+    if (flags & L)
+        read_layers(&r, &d);
     if (flags & P && flags & F) {
         unsigned n = 0;
         while (read_u8(&r) & 1 && !r.failed)
-            if (++n == 3)
-                return ERR_MALFORMED; /* at most three references */
+            if (++n == REFERENCES_MAX)
+                return ERR_MALFORMED;
     }
     if (flags & V)
-        read_scalability(&r, &info);
+        read_structure(&r, &d);
     if (r.failed || reader_left(&r) == 0)
         return ERR_TRUNCATED;
-    info.start = flags & B && sid == 0;
-    info.end = flags & E;
-    info.keyframe = info.start && !(flags & P);
-    if (!info.keyframe)
-        info.width = info.height = 0;
-    *ret = info;
+    d.len = (uint16_t)(r.at - payload);
+    *ret = d;
     return 0;
 }

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum {
-    ALLOCATE_STEPS_MAX = 12, /* three layers of four temporal layers */
+    ALLOCATE_STEPS_MAX = 12, /* three layers, or spatial layers, of four temporal layers */
     ALLOCATE_PAUSED = -1,
     ALLOCATE_SCREEN_OVER_BPS = 500000,
 };
@@ -26,6 +26,7 @@ enum allocate_rank { ALLOCATE_SCREEN, ALLOCATE_STAGE, ALLOCATE_TILE };
 struct allocate_step {
     uint8_t layer, tid; /* temporal layers up to tid */
     uint32_t bps;
+    uint8_t sid; /* spatial layers of its stream up to sid */
 };
 
 struct allocate_track {

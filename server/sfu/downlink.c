@@ -136,18 +136,34 @@ static enum allocate_rank rank_of(const struct slot *s)
 }
 
 /* What takes more than a better one is no choice. */
-static void add_step(struct allocate_track *t, const struct slot *s, unsigned layer, unsigned tid, uint32_t bps)
+static void add_step(struct allocate_track *t, const struct slot *s, const struct allocate_step *step)
 {
-    while (t->n_steps && t->steps[t->n_steps - 1].bps >= bps) {
+    bool same_parts = step->sid == s->line.sid && step->tid == s->line.tid;
+    while (t->n_steps && t->steps[t->n_steps - 1].bps >= step->bps) {
         t->n_steps--;
         if (t->current >= t->n_steps)
             t->current = (int8_t)t->n_steps;
     }
     if (t->n_steps == ALLOCATE_STEPS_MAX)
         return;
-    if (layer == s->layer && (tid == s->max_tid || t->current == ALLOCATE_PAUSED))
+    if (step->layer == s->layer && (same_parts || t->current == ALLOCATE_PAUSED))
         t->current = (int8_t)t->n_steps;
-    t->steps[t->n_steps++] = (struct allocate_step){.layer = (uint8_t)layer, .tid = (uint8_t)tid, .bps = bps};
+    t->steps[t->n_steps++] = *step;
+}
+
+/* Those of one size. The last one is everything there is. */
+static void add_steps(struct allocate_track *t, const struct slot *s, unsigned layer, unsigned sid, int64_t now_us)
+{
+    uint32_t bps[SFU_TIDS];
+    unsigned tids = source_part_rates(s->source, layer, sid, now_us, bps);
+    bool last = sid + 1 == source_sids(s->source, layer);
+    unsigned least = t->rank != ALLOCATE_SCREEN && t->n_steps && tids == SFU_TIDS ? 1 : 0;
+    for (unsigned tid = least; tid < tids; tid++)
+        add_step(t, s,
+                 &(struct allocate_step){.layer = (uint8_t)layer,
+                                         .tid = (uint8_t)(tid + 1 == tids ? SLOT_ALL_TIDS : tid),
+                                         .bps = bps[tid],
+                                         .sid = (uint8_t)(last ? SLOT_ALL_SIDS : sid)});
 }
 
 /* Every way to send what is in the slot, up to the layer that suits its height. A larger picture is no better when it has
@@ -158,13 +174,10 @@ static void describe(const struct slot *s, struct allocate_track *t, int64_t now
     unsigned top = source_choose_layer(source, s->want_height, now_us);
     *t = (struct allocate_track){.rank = rank_of(s), .current = ALLOCATE_PAUSED};
     for (unsigned i = 0; i <= top && i < SFU_LAYERS; i++) {
-        uint32_t bps[SFU_TIDS];
         if (i != top && !source_layer_alive(source, i, now_us))
             continue;
-        unsigned tids = source_layer_rates(source, i, now_us, bps);
-        unsigned least = t->rank != ALLOCATE_SCREEN && t->n_steps && tids == SFU_TIDS ? 1 : 0;
-        for (unsigned tid = least; tid < tids; tid++)
-            add_step(t, s, i, tid + 1 == tids ? SLOT_ALL_TIDS : tid, bps[tid]);
+        for (unsigned sid = 0; sid <= source_choose_sid(source, i, s->want_height); sid++)
+            add_steps(t, s, i, sid, now_us);
     }
 }
 
@@ -211,7 +224,7 @@ static uint32_t choose_sounds(struct peer *p, uint32_t target_bps, int64_t now_u
             uint64_t bps = sound_bps(s, s->red);
             uint64_t asks = slot_paused(s) ? bps + bps / 4 : bps;
             bool fits = !further || (used + asks) * 100 <= (uint64_t)target_bps * SOUND_PERCENT;
-            slot_limit(s, fits ? SFU_LAYERS - 1 : SLOT_NO_LAYER, SLOT_ALL_TIDS, now_us);
+            slot_limit(s, fits ? SFU_LAYERS - 1 : SLOT_NO_LAYER, slot_all_parts, now_us);
             used += fits ? bps : 0;
         }
     return (uint32_t)used;
@@ -220,9 +233,10 @@ static uint32_t choose_sounds(struct peer *p, uint32_t target_bps, int64_t now_u
 static void settle(struct slot *s, const struct allocate_track *t, int64_t now_us)
 {
     if (t->chosen == ALLOCATE_PAUSED)
-        slot_limit(s, SLOT_NO_LAYER, 0, now_us);
+        slot_limit(s, SLOT_NO_LAYER, (struct slot_parts){0}, now_us);
     else
-        slot_limit(s, t->steps[t->chosen].layer, t->steps[t->chosen].tid, now_us);
+        slot_limit(s, t->steps[t->chosen].layer, (struct slot_parts){t->steps[t->chosen].sid, t->steps[t->chosen].tid},
+                   now_us);
 }
 
 /* Slots by rank: allocate() wants the screen first. */
@@ -249,6 +263,17 @@ static bool is_content(const struct slot *s, const struct allocate_track *t, uin
     return left * 100 > (uint64_t)t->steps[t->chosen].bps * CHANGE_PERCENT;
 }
 
+/* What its publisher makes of the picture at that height, unbounded. */
+static uint64_t full_bps(const struct slot *s, int64_t now_us)
+{
+    unsigned layer = source_ideal_layer(s->source, s->want_height),
+             sid = source_choose_sid(s->source, layer, s->want_height);
+    uint32_t bps[SFU_TIDS];
+    if (sid + 1 == source_sids(s->source, layer))
+        return uplink_full_bps(s->source, layer, now_us);
+    return bps[source_part_rates(s->source, layer, sid, now_us, bps) - 1];
+}
+
 /* What the line has for each picture, by rank: what it takes, and of what is left as much as it could use. From this its
  * publisher is told how much is useful (uplink.h). Returns what all of them would take if nothing bounded them. */
 static uint64_t tell_rooms(struct slot *const *slots, const struct allocate_track *tracks, size_t n, uint32_t available_bps,
@@ -256,9 +281,8 @@ static uint64_t tell_rooms(struct slot *const *slots, const struct allocate_trac
 {
     uint64_t left = available_bps > used_bps ? available_bps - used_bps : 0, wanted = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct source *source = slots[i]->source;
         uint64_t own = tracks[i].chosen == ALLOCATE_PAUSED ? 0 : tracks[i].steps[tracks[i].chosen].bps;
-        uint64_t full = uplink_full_bps(source, source_ideal_layer(source, slots[i]->want_height), now_us);
+        uint64_t full = full_bps(slots[i], now_us);
         uint64_t could = full + full / 4, more = could > own ? could - own : 0; /* so that a bound is none when all fits */
         bool content = is_content(slots[i], &tracks[i], left);
         more = more < left ? more : left;

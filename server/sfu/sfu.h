@@ -35,6 +35,7 @@ struct source;
 enum {
     SFU_LAYERS = 3,
     SFU_TIDS = 3,  /* temporal layers */
+    SFU_SIDS = 3,  /* spatial layers in one stream; further ones are left out with the third or not at all */
     SFU_KINDS = 4, /* index: enum wish_kind; 0 unused */
     SFU_SLOTS_MAX = 48,
     SFU_MID_MAX = 17,

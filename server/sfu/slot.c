@@ -29,7 +29,8 @@ void slot_init(struct slot *s, struct peer *p, const struct slot_config *config)
                        .target = SLOT_NO_LAYER,
                        .room_bps = UPLINK_ANY,
                        .limit = SFU_LAYERS - 1,
-                       .max_tid = SLOT_ALL_TIDS};
+                       .line = slot_all_parts,
+                       .most = slot_all_parts};
     picture = slot_is_picture(s);
     s->rtx_seq = (uint16_t)(sfu_random(p->sfu) & 0x7fff);
     rewrite_init(&s->rewrite, (uint16_t)sfu_random(p->sfu), sfu_random(p->sfu), picture ? 90000 : 48000,
@@ -199,13 +200,24 @@ static void end_pause(struct slot *s)
         s->shown = 0;
 }
 
-void slot_limit(struct slot *s, unsigned layer, unsigned tid, int64_t now_us)
+/* Of one VP8 layer less is sent at once; a picture that has begun is one of those that none refers to. */
+static void limit_parts(struct slot *s, struct slot_parts line)
 {
-    s->max_tid = (uint8_t)tid;
-    if (s->tid > tid)
-        s->tid = (uint8_t)tid;
-    if (s->limit == layer)
+    s->line = line;
+    s->most.tid = line.tid;
+    if (s->parts.tid > line.tid && s->source && s->source->codec == RTP_VP8)
+        s->parts.tid = line.tid;
+}
+
+void slot_limit(struct slot *s, unsigned layer, struct slot_parts line, int64_t now_us)
+{
+    bool other_size = s->line.sid != line.sid;
+    limit_parts(s, line);
+    if (s->limit == layer) {
+        if (other_size)
+            slot_choose(s, now_us);
         return;
+    }
     bool was_paused = slot_paused(s);
     s->limit = (uint8_t)layer;
     if (slot_paused(s)) {
@@ -267,6 +279,16 @@ const uint8_t *slot_red_payload(struct slot *s, const struct pacer_packet *item,
     return *ret_len ? payload : NULL;
 }
 
+/* Of its stream, the spatial layers that suit its height and its line. True: more than flows. */
+static bool choose_parts(struct slot *s)
+{
+    unsigned last = source_sids(s->source, s->target) - 1u, sid = source_choose_sid(s->source, s->target, s->want_height);
+    if (sid == last)
+        sid = SLOT_ALL_SIDS;
+    s->most.sid = (uint8_t)(sid < s->line.sid ? sid : s->line.sid);
+    return s->layer == s->target && s->parts.sid < last && s->most.sid > s->parts.sid;
+}
+
 /* The packet's layer begins to flow, if it may here. */
 static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
 {
@@ -289,7 +311,12 @@ static bool enter(struct slot *s, const struct seen *seen, int64_t now_us)
         return false;
     }
     s->layer = seen->layer;
-    s->tid = s->max_tid;
+    if (s->source->codec == RTP_VP9 && seen->layer == s->target) { /* its structure may be as new as the packet */
+        choose_parts(s);
+        downlink_unsettle(s->peer);
+    }
+    s->parts = s->former = s->most;
+    s->parts_ts = s->picture_ts = seen->ts;
     s->silence_left = 0;
     s->report_us = now_us;
     peer_wake(s->peer, now_us);
@@ -313,6 +340,7 @@ static void remember(struct slot *s, const struct seen *seen, const struct pacer
         .picture_id = item->picture_id,
         .tl0picidx = item->tl0picidx,
         .keyidx = item->keyidx,
+        .marker = item->marker,
     };
     sent_put(s->sent, &e);
 }
@@ -327,13 +355,13 @@ static void place_vp8(struct pacer_packet *item, const struct vp8_descriptor *d)
 
 /* A temporal layer that the line does not hold is left out. One more is taken up where nothing of it is needed: at a frame
  * that says so (RFC 7741: Y), or at the next keyframe. */
-static bool leave_out(struct slot *s, const struct seen *seen)
+static bool leave_out_vp8(struct slot *s, const struct seen *seen)
 {
     const struct vp8_descriptor *d = &seen->video.vp8;
-    if (s->source->codec != RTP_VP8 || !d->has_tid || d->tid <= s->tid)
+    if (!d->has_tid || d->tid <= s->parts.tid)
         return false;
-    if (d->layer_sync && d->tid <= s->max_tid) {
-        s->tid = s->max_tid;
+    if (d->layer_sync && d->tid <= s->most.tid) {
+        s->parts.tid = s->most.tid;
         return false;
     }
     rewrite_drop(&s->rewrite, seen->ext_seq);
@@ -341,13 +369,62 @@ static bool leave_out(struct slot *s, const struct seen *seen)
     return true;
 }
 
+/* A new picture: the only place where what is sent of them changes. */
+static void begin_picture(struct slot *s, const struct seen *seen)
+{
+    const struct vp9_descriptor *d = &seen->video.vp9;
+    struct slot_parts next = s->parts;
+    s->picture_ts = seen->ts;
+    next.sid = next.sid < s->most.sid ? next.sid : s->most.sid;
+    next.tid = next.tid < s->most.tid ? next.tid : s->most.tid;
+    if (seen->starts_keyframe)
+        next = s->most;
+    else if (d->start && d->switch_up && d->tid <= next.tid)
+        next.tid = s->most.tid;
+    if (next.sid == s->parts.sid && next.tid == s->parts.tid)
+        return;
+    s->former = s->parts;
+    s->parts = next;
+    s->parts_ts = seen->ts;
+}
+
+/* What is sent of the picture that this packet is of: a late one belongs to what was sent then. */
+static struct slot_parts parts_at(const struct slot *s, uint32_t ts)
+{
+    return ts_diff(ts, s->parts_ts) < 0 ? s->former : s->parts;
+}
+
+static bool leave_out_vp9(struct slot *s, const struct seen *seen, bool *marker)
+{
+    const struct vp9_descriptor *d = &seen->video.vp9;
+    if (!d->has_layers)
+        return false;
+    if (ts_diff(seen->ts, s->picture_ts) > 0)
+        begin_picture(s, seen);
+    struct slot_parts parts = parts_at(s, seen->ts);
+    *marker |= d->end && d->sid == parts.sid;
+    if (d->sid <= parts.sid && d->tid <= parts.tid)
+        return false;
+    rewrite_drop(&s->rewrite, seen->ext_seq);
+    return true;
+}
+
+/* `marker` becomes that of the packet as it is sent. */
+static bool leave_out(struct slot *s, const struct seen *seen, bool *marker)
+{
+    if (s->source->codec == RTP_VP8)
+        return leave_out_vp8(s, seen);
+    return s->source->codec == RTP_VP9 && leave_out_vp9(s, seen, marker);
+}
+
 static void emit(struct slot *s, const struct seen *seen, int64_t now_us)
 {
     struct sfu_stats *stats = &s->peer->sfu->stats;
     struct rewritten numbers;
-    if (leave_out(s, seen))
+    bool marker = seen->marker;
+    if (leave_out(s, seen, &marker))
         return;
-    if (rewrite_packet(&s->rewrite, seen->ext_seq, seen->ts, seen->ends_frame, now_us, &numbers)) {
+    if (rewrite_packet(&s->rewrite, seen->ext_seq, seen->ts, seen->ends_frame || marker, now_us, &numbers)) {
         stats->drops[SFU_DROP_SWITCHED]++;
         return;
     }
@@ -358,7 +435,7 @@ static void emit(struct slot *s, const struct seen *seen, int64_t now_us)
         .seq = numbers.seq,
         .offset = seen->payload_at,
         .len = seen->payload_len,
-        .marker = seen->marker,
+        .marker = marker,
     };
     if (s->source->codec == RTP_VP8) {
         struct rewritten_vp8 picture;
@@ -446,7 +523,7 @@ void slot_choose(struct slot *s, int64_t now_us)
         s->target = s->limit;
     if (s->layer == SLOT_NO_LAYER)
         replay(s, now_us);
-    if (s->target != s->layer) {
+    if (choose_parts(s) || s->target != s->layer) {
         s->source->unchosen = true;
         begin_with_what_flows(s, now_us);
         source_want_keyframe(s->source, s->target, now_us);
@@ -480,7 +557,7 @@ void slot_resend(struct slot *s, uint16_t seq, int64_t now_us)
         .seq = e->seq,
         .offset = seen.payload_at,
         .len = seen.payload_len,
-        .marker = seen.marker,
+        .marker = e->marker,
         .repair = true,
         .picture_id = e->picture_id,
         .tl0picidx = e->tl0picidx,

@@ -8,6 +8,12 @@
  *   layer   what flows, SLOT_NO_LAYER: nothing yet
  *   target  what should flow: differs until a keyframe of it comes
  *
+ * Within a stream there may be temporal layers (VP8, VP9) and spatial ones (VP9). What is above `parts` is left out, with no
+ * hole, and the highest frame that is left of a picture carries the marker bit. All spatial layers below are sent, though a
+ * stream whose layers are apart between keyframes (L3T3_KEY) would not need them: so a step down needs nothing from the
+ * publisher. It is taken between two pictures; a step up in size waits for a keyframe, one in rate for a picture that
+ * allows it.
+ *
  * Owner: peer. Pure, one thread, times in µs. */
 #pragma once
 
@@ -20,6 +26,7 @@
 
 enum {
     SLOT_NO_LAYER = 0xff,
+    SLOT_ALL_SIDS = 7,
     SLOT_ALL_TIDS = 7,
     SLOT_RED_MAX = 2,
     SLOT_REPLAY_US = 300 * 1000, /* a keyframe so young is not asked for again: the slot begins with it out of the history */
@@ -58,6 +65,13 @@ struct slot_config {
     struct rtp_ext_ids ids;
 };
 
+/* Spatial layers up to `sid`, temporal layers up to `tid`. */
+struct slot_parts {
+    uint8_t sid, tid;
+};
+
+static const struct slot_parts slot_all_parts = {SLOT_ALL_SIDS, SLOT_ALL_TIDS};
+
 /* A packet of sound that was sent; holds a reference. */
 struct slot_spoken {
     struct packet *packet; /* NULL: none */
@@ -73,10 +87,12 @@ struct slot {
     bool started;                       /* `rewrite` has its first numbers */
     uint16_t want_height, asked_height; /* asked: by the layout, becomes the wanted one as soon as it may */
     struct allowance requests, heights;
-    uint32_t room_bps;    /* that its line leaves for this picture, UPLINK_ANY: nobody knows */
-    uint8_t limit;        /* the highest layer that its line holds; SLOT_NO_LAYER: nothing of it, it is paused */
-    uint8_t max_tid, tid; /* temporal layers that its line holds, and that flow */
-    uint8_t red;          /* predecessors that each packet of sound carries, 0 … SLOT_RED_MAX */
+    uint32_t room_bps;               /* that its line leaves for this picture, UPLINK_ANY: nobody knows */
+    uint8_t limit;                   /* the highest layer that its line holds; SLOT_NO_LAYER: nothing of it, it is paused */
+    struct slot_parts line, most;    /* what its line holds; most: and what suits its height */
+    struct slot_parts parts, former; /* what flows from `parts_ts` on, and what did before */
+    uint32_t parts_ts, picture_ts;   /* VP9, the source's timestamps; picture: the newest */
+    uint8_t red;                     /* predecessors that each packet of sound carries, 0 … SLOT_RED_MAX */
     struct slot_spoken said[SLOT_RED_MAX]; /* the newest that were sent, youngest first */
     uint16_t rtx_seq;
     struct rtp_header header, rtx_header; /* templates for the source's codec */
@@ -107,8 +123,8 @@ void slot_bind(struct slot *s, struct source *source, int64_t now_us);
 /* It stays as it is for now: an empty one is reported empty. */
 void slot_settle(struct slot *s);
 void slot_set_height(struct slot *s, uint16_t height, int64_t now_us);
-/* What its line holds: layers up to `layer`, temporal layers up to `tid`. SLOT_NO_LAYER: paused. */
-void slot_limit(struct slot *s, unsigned layer, unsigned tid, int64_t now_us);
+/* What its line holds: layers up to `layer`, and of that one these parts. SLOT_NO_LAYER: paused. */
+void slot_limit(struct slot *s, unsigned layer, struct slot_parts line, int64_t now_us);
 static inline bool slot_paused(const struct slot *s)
 {
     return s->limit == SLOT_NO_LAYER;

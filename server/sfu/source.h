@@ -39,9 +39,11 @@ struct layer {
     struct nack_generator nack;
     struct history *history;
     struct rate_meter rate;
-    struct rate_meter tid_rates[SFU_TIDS - 1]; /* of the lower temporal layers, each with those below it */
+    struct rate_meter part_rates[SFU_SIDS][SFU_TIDS]; /* of spatial and temporal layers, each with those below it */
     bool has_tids;
-    int64_t newest_us; /* arrival of the newest packet */
+    uint8_t n_sids;                 /* spatial layers in this stream as its newest structure tells; 0, 1: it has none */
+    uint16_t sid_heights[SFU_SIDS]; /* 0: unknown */
+    int64_t newest_us;              /* arrival of the newest packet */
     int64_t first_us;
     int64_t newest_seq;     /* extended */
     uint16_t width, height; /* of the newest keyframe, 0: unknown */
@@ -158,6 +160,11 @@ uint32_t source_bps(const struct source *s);
 /* What the layer takes, bit/s on the wire: with temporal layers up to 0, 1 …; the last entry is all of it. Returns how many
  * entries there are, 1 without temporal layers. A layer that is not known yet is guessed from its height. */
 unsigned source_layer_rates(const struct source *s, unsigned layer, int64_t now_us, uint32_t ret_bps[SFU_TIDS]);
+/* The same without the spatial layers above `sid`. */
+unsigned source_part_rates(const struct source *s, unsigned layer, unsigned sid, int64_t now_us, uint32_t ret_bps[SFU_TIDS]);
+/* How many spatial layers it has, 1 … SFU_SIDS, and the lowest of them that is at least `height` high, else the highest. */
+unsigned source_sids(const struct source *s, unsigned layer);
+unsigned source_choose_sid(const struct source *s, unsigned layer, uint16_t height);
 
 void source_add_slot(struct source *s, struct slot *slot); /* room was made by source_reserve() */
 int source_reserve(struct source *s, size_t slots);

@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "rtp/vp8.h"
+#include "rtp/vp9.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@ enum {
     PT_OPUS = 111,
     PT_VP8 = 96,
     PT_RTX = 97,
+    PT_VP9 = 98,
+    PT_VP9_RTX = 99,
     PT_RED = 63,
     EXT_TRANSPORT = 3,
     EXT_LEVEL = 1,
@@ -57,7 +60,7 @@ static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header
         .padding = padding,
         .marker = v.marker,
         .at_us = l->world->now_us,
-        .repair = v.pt == PT_RTX,
+        .repair = v.pt == PT_RTX || v.pt == PT_VP9_RTX,
     };
     rtp_ext_transport_seq(&v, EXT_TRANSPORT, &a.transport_seq);
     const uint8_t *body = v.payload;
@@ -76,6 +79,16 @@ static int send_rtp(void *transport, enum sfu_class class, const uint8_t *header
         a.keyframe = d.keyframe;
         a.picture_id = d.picture_id;
         a.tl0 = d.tl0picidx;
+    }
+    struct vp9_descriptor d9;
+    if ((v.pt == PT_VP9 || v.pt == PT_VP9_RTX) && vp9_parse(body, len, &d9) == 0) {
+        a.picture = true;
+        a.start = d9.start;
+        a.end = d9.end;
+        a.sid = d9.sid;
+        a.tid = d9.tid;
+        a.keyframe = !d9.predicted;
+        a.picture_id = d9.picture_id;
     }
     if (l->lose && l->lose(&a, l->lose_ctx))
         return 0;
@@ -175,7 +188,7 @@ void world_apply(struct world *w)
     world_check(w);
 }
 
-static void configure_publishing(struct peer_config *c, uint32_t number, unsigned layers)
+static void configure_publishing(struct peer_config *c, uint32_t number, unsigned layers, bool vp9)
 {
     static const char *const rids[] = {"l", "m", "h"};
     struct rtp_ext_ids ids = {
@@ -192,6 +205,8 @@ static void configure_publishing(struct peer_config *c, uint32_t number, unsigne
     c->publish[WISH_MICROPHONE].ssrc = number * 1000 + 1;
     c->publish[WISH_SCREEN].ssrc = number * 1000 + 20;
     c->publish[WISH_SCREEN].rtx_ssrc = number * 1000 + 21;
+    if (vp9)
+        c->publish[WISH_CAMERA].codec = RTP_VP9;
     if (layers == 1) {
         c->publish[WISH_CAMERA].ssrc = number * 1000 + 10;
         c->publish[WISH_CAMERA].rtx_ssrc = number * 1000 + 13;
@@ -215,6 +230,7 @@ static void configure_slots(struct peer_config *c, uint32_t number)
             s->codecs[k] = (struct slot_codec){.pt = SFU_NO_PT, .rtx_pt = SFU_NO_PT, .red_pt = SFU_NO_PT};
         s->codecs[RTP_OPUS].pt = PT_OPUS;
         s->codecs[RTP_OPUS].red_pt = PT_RED;
+        s->codecs[RTP_VP9] = (struct slot_codec){.pt = PT_VP9, .rtx_pt = PT_VP9_RTX, .nack = true};
         s->codecs[RTP_VP8] = (struct slot_codec){.pt = PT_VP8, .rtx_pt = PT_RTX, .nack = true};
         if (roles[i] != SLOT_STAGE_SOUND && roles[i] != SLOT_FURTHER_SOUND)
             s->rtx_ssrc = s->ssrc + 50;
@@ -247,7 +263,7 @@ void world_join_again(struct world *w, uint32_t number, unsigned layers, uint32_
     config->incarnation = incarnation;
     config->transport = l;
     config->estimates = w->estimates;
-    configure_publishing(config, number, layers);
+    configure_publishing(config, number, layers, w->vp9);
     configure_slots(config, number);
     struct peer *p;
     assert_int_equal(peer_new(&w->sfu, config, &p), 0);
@@ -366,6 +382,37 @@ static void send_vp8(struct world *w, struct camera *c, unsigned layer, const st
     assert_false(x.failed);
     p->len = (uint16_t)writer_len(&x);
     input(w, c->line, p);
+}
+
+static void send_payload(struct world *w, struct camera *c, uint16_t seq, uint32_t ts, bool marker, const uint8_t *payload,
+                         size_t len, bool repair)
+{
+    struct packet *p = packet_get(w->pool);
+    struct writer x = writer_make(p->bytes, 1500);
+    write_header(&x, w, c->line, repair ? PT_RTX : PT_VP8, marker, repair ? c->rtx_seq[0]++ : seq, ts,
+                 repair ? c->rtx_ssrc[0] : c->ssrc[0], 0, 0, '2');
+    if (repair)
+        write_u16(&x, seq);
+    write_bytes(&x, payload, len);
+    assert_false(x.failed);
+    p->len = (uint16_t)writer_len(&x);
+    input(w, c->line, p);
+}
+
+void world_payload(struct world *w, struct camera *c, uint32_t ts, bool marker, const uint8_t *payload, size_t len,
+                   bool lost)
+{
+    uint16_t seq = c->seq[0]++;
+    if (lost)
+        w->transport_seq[c->line - w->lines]++;
+    else
+        send_payload(w, c, seq, ts, marker, payload, len, false);
+}
+
+void world_payload_again(struct world *w, struct camera *c, uint16_t seq, uint32_t ts, bool marker, const uint8_t *payload,
+                         size_t len)
+{
+    send_payload(w, c, seq, ts, marker, payload, len, true);
 }
 
 void world_frame(struct world *w, struct camera *c, unsigned layer, unsigned packets, bool keyframe, uint32_t lost)

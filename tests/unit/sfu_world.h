@@ -25,6 +25,8 @@ struct arrived {
     uint32_t tag;          /* what the publisher wrote at the payload's end: which of its packets this is */
     uint16_t original_seq; /* RTX */
     uint16_t transport_seq;
+    uint8_t sid, tid; /* VP9; with `end` of a layer's frame */
+    bool end;
     bool repair;
     bool silence; /* the three bytes that are 20 ms of silence in Opus, nothing else */
 };
@@ -71,6 +73,7 @@ struct world {
     int64_t now_us;
     unsigned packet_bytes; /* of a picture's payload, about; 0: 100 */
     bool estimates;        /* who joins promises transport-wide feedback */
+    bool vp9;              /* who joins publishes a camera of one stream by world_payload() */
     bool hold;             /* packets are put in without a turn: a burst of one recvmmsg */
 };
 
@@ -92,6 +95,12 @@ void world_run(struct world *w, int64_t us);
 
 /* One frame of one layer now: `packets` packets, `lost` a mask of those that do not reach us. */
 void world_frame(struct world *w, struct camera *c, unsigned layer, unsigned packets, bool keyframe, uint32_t lost);
+/* A payload of any content on the camera's first stream; `lost`: it does not reach us. */
+void world_payload(struct world *w, struct camera *c, uint32_t ts, bool marker, const uint8_t *payload, size_t len,
+                   bool lost);
+/* The same number again, repaired. */
+void world_payload_again(struct world *w, struct camera *c, uint16_t seq, uint32_t ts, bool marker, const uint8_t *payload,
+                         size_t len);
 /* Sends the packet `back` places before the newest of that layer again, on RTX, with that tag and place in its frame. */
 void world_repair(struct world *w, struct camera *c, unsigned layer, uint16_t seq, uint32_t ts, uint16_t picture_id,
                   uint8_t tl0, bool start, bool keyframe, bool marker, uint32_t tag);

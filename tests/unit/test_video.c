@@ -92,24 +92,97 @@ static void descriptors_that_end_early_are_refused(void **state)
     assert_int_equal(video_parse(RTP_OPUS, vp9, 5, false, &info), ERR_UNSUPPORTED);
 }
 
-static void vp9_keyframes_carry_the_size_of_the_highest_layer(void **state)
+static void vp9_descriptors_are_read(void **state)
+{
+    static const struct {
+        uint8_t bytes[20];
+        size_t len;
+        struct vp9_descriptor d;
+        int err;
+    } rows[] = {
+        {{0x0c, 0xff}, 2, {.len = 1, .start = true, .end = true}, 0},
+        {{0x00, 0xff}, 2, {.len = 1}, 0},
+        {{0xc1, 0x7f, 0xff},
+         3,
+         {.len = 2, .predicted = true, .no_reference = true, .picture_id_bits = 7, .picture_id = 127},
+         0},
+        /* I P L B, not flexible: 15-bit picture id, layers T2 U S1 D, TL0PICIDX */
+        {{0xe8, 0xff, 0xfe, 0x53, 0x91, 0xff},
+         6,
+         {.len = 5,
+          .start = true,
+          .predicted = true,
+          .has_layers = true,
+          .tid = 2,
+          .switch_up = true,
+          .sid = 1,
+          .inter_layer = true,
+          .tl0picidx = 0x91,
+          .picture_id_bits = 15,
+          .picture_id = 0x7ffe},
+         0},
+        /* I P L F E with one reference, no TL0PICIDX */
+        {{0xf4, 0x81, 0x02, 0x44, 0x02, 0xff},
+         6,
+         {.len = 5,
+          .end = true,
+          .predicted = true,
+          .flexible = true,
+          .has_layers = true,
+          .tid = 2,
+          .sid = 2,
+          .picture_id_bits = 15,
+          .picture_id = 0x102},
+         0},
+        /* L B V: two layers without sizes, a group of two pictures, the second with two references */
+        {{0x2a, 0x00, 0x05, 0x28, 0x02, 0x00, 0x28, 0x01, 0x02, 0xff},
+         10,
+         {.len = 9, .start = true, .has_layers = true, .tl0picidx = 5, .n_sids = 2},
+         0},
+        {{0xf8, 0x05, 0x40, 0x03, 0x03, 0x03, 0x02, 0xff}, 8, {0}, ERR_MALFORMED}, /* four references */
+        {{0x0a, 0xf0, 0x01}, 3, {0}, ERR_TRUNCATED},                               /* sizes of eight layers are missing */
+        {{0x80, 0x81, 0x02}, 3, {0}, ERR_TRUNCATED},                               /* no payload */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct vp9_descriptor d;
+        memset(&d, 0, sizeof d);
+        assert_int_equal(vp9_parse(rows[i].bytes, rows[i].len, &d), rows[i].err);
+        assert_int_equal(d.len, rows[i].d.len);
+        assert_true(d.start == rows[i].d.start && d.end == rows[i].d.end && d.predicted == rows[i].d.predicted);
+        assert_true(d.flexible == rows[i].d.flexible && d.no_reference == rows[i].d.no_reference);
+        assert_true(d.has_layers == rows[i].d.has_layers && d.switch_up == rows[i].d.switch_up);
+        assert_int_equal(d.inter_layer, rows[i].d.inter_layer);
+        assert_int_equal(d.sid, rows[i].d.sid);
+        assert_int_equal(d.tid, rows[i].d.tid);
+        assert_int_equal(d.tl0picidx, rows[i].d.tl0picidx);
+        assert_int_equal(d.picture_id_bits, rows[i].d.picture_id_bits);
+        assert_int_equal(d.picture_id, rows[i].d.picture_id);
+        assert_int_equal(d.n_sids, rows[i].d.n_sids);
+    }
+}
+
+static void vp9_keyframes_carry_the_sizes_of_all_layers(void **state)
 {
     /* I, L, F, B, V: 15-bit picture id, tid 1; two layers 640×360 and 1280×720; payload 0xff */
     static const uint8_t key[] = {0xba, 0x81, 0x02, 0x20, 0x38 & 0x30, 0x02, 0x80, 0x01, 0x68, 0x05, 0x00, 0x02, 0xd0, 0xff};
-    static const uint8_t delta[] = {0xfc, 0x81, 0x02, 0x44, 0x02, 0xff}; /* I P L F B E: one reference */
-    static const uint8_t references[] = {0xf8, 0x05, 0x40, 0x03, 0x03, 0x03, 0x02, 0xff};
+    static const uint8_t upper[] = {0xbc, 0x81, 0x02, 0x23, 0xff}; /* I L F B E: the picture's second layer */
+    static const uint8_t delta[] = {0xf8, 0x81, 0x02, 0x40, 0x02, 0xff};
     struct video_info info;
-    assert_int_equal(vp9_parse(key, sizeof key, &info), 0);
-    assert_true(info.keyframe && info.start && !info.end);
+    assert_int_equal(video_parse(RTP_VP9, key, sizeof key, false, &info), 0);
+    assert_true(info.keyframe && info.start && !info.end && info.has_tid);
     assert_int_equal(info.tid, 1);
     assert_int_equal(info.width, 1280);
     assert_int_equal(info.height, 720);
-    assert_int_equal(vp9_parse(delta, sizeof delta, &info), 0);
-    assert_false(info.keyframe);
-    assert_false(info.start); /* spatial layer 2 */
-    assert_true(info.end);
+    assert_int_equal(info.vp9.n_sids, 2);
+    assert_int_equal(info.vp9.width[0], 640);
+    assert_int_equal(info.vp9.height[0], 360);
+    assert_int_equal(video_parse(RTP_VP9, upper, sizeof upper, true, &info), 0);
+    assert_true(!info.keyframe && !info.start && info.end && !info.vp9.predicted);
+    assert_int_equal(info.sid, 1);
+    assert_int_equal(info.height, 0);
+    assert_int_equal(video_parse(RTP_VP9, delta, sizeof delta, false, &info), 0);
+    assert_true(!info.keyframe && info.start);
     assert_int_equal(info.tid, 2);
-    assert_int_equal(vp9_parse(references, sizeof references, &info), ERR_MALFORMED);
 }
 
 /* 1280×720 and 1920×1080 (1088 − 8, cropped) of OpenH264, and a high profile's 1920×1080. */
@@ -189,7 +262,8 @@ int main(void)
         cmocka_unit_test(vp8_descriptors_are_read_and_rewritten_in_place),
         cmocka_unit_test(vp8_keyframes_say_their_size),
         cmocka_unit_test(descriptors_that_end_early_are_refused),
-        cmocka_unit_test(vp9_keyframes_carry_the_size_of_the_highest_layer),
+        cmocka_unit_test(vp9_descriptors_are_read),
+        cmocka_unit_test(vp9_keyframes_carry_the_sizes_of_all_layers),
         cmocka_unit_test(h264_sizes_come_from_the_sequence_parameter_set),
         cmocka_unit_test(h264_keyframes_are_found_in_every_packetization),
         cmocka_unit_test(a_descriptor_that_we_write_is_one_that_we_read),
