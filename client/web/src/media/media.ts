@@ -21,7 +21,7 @@ export interface MediaOptions {
     nextIncarnation(): number;
     offer(sdp: string, incarnation: number): Promise<ResultOffer>;
     layout(layout: ParamsLayout): Promise<unknown>;
-    silent(): void; // what had been coming steadily has stopped
+    silent(): void; // nothing comes any more: is the line dead?
 }
 
 const layoutDelayMs = 100;
@@ -55,7 +55,7 @@ export class Media {
     constructor(private readonly options: MediaOptions) {
         this.tiles = Array.from({ length: options.tiles }, (_, i) => new PictureView(`tile${i}`));
         for (const view of this.views()) this.resized.observe(view.root);
-        this.silence = new SilenceWatch(() => this.pc?.getReceivers() ?? [], options.silent);
+        this.silence = new SilenceWatch(() => this.pc, options.silent);
     }
 
     get pc(): RTCPeerConnection | null {
@@ -213,6 +213,7 @@ export class Media {
         }
         if (state === 'failed') void this.rejoin('ice-failed');
         if (state === 'disconnected') {
+            this.options.silent(); // a new connection is offered by the socket: is that alive?
             this.clearWatch();
             this.watch = setTimeout(() => peer === this.peer && void this.rejoin('disconnected'), disconnectedForMs);
         }
