@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { limitedByLine } from '../src/media/uplink';
+import { limitedByLine, wantedHeight } from '../src/media/uplink';
 import { atFirst, hold, judgeFacts, othersLineWeak, type LineFacts, type LineLevel } from '../src/state/line';
 
 const fine: LineFacts = { lossPermille: 0, roundTripMs: 20, stagePaused: false, tilesPaused: false, soundsPaused: false, uplinkLimited: false };
@@ -73,4 +73,18 @@ test('a camera is called limited by the line only when it is sent much smaller t
     assert.equal(limitedByLine([layer(180, 25, 'none'), layer(360, 25, 'none')], 720), false); // the server wants no more
     assert.equal(limitedByLine([layer(180, 25, 'cpu')], 720), false);
     assert.equal(limitedByLine([], 720), false);
+});
+
+test('a layer that the server stopped or bounded is not wanted whole', () => {
+    const own = [150_000, 500_000, 1_700_000].map((maxBitrate, i) => ({ rid: 'lmh'[i] ?? '', maxBitrate, scaleResolutionDownBy: 4 / 2 ** i }));
+    const rows: Array<[boolean[], number[], number]> = [
+        [[true, true, true], [150_000, 500_000, 1_700_000], 720],
+        [[true, true, true], [150_000, 500_000, 900_000], 360],
+        [[true, true, false], [150_000, 500_000, 1_700_000], 360],
+        [[true, false, false], [90_000, 500_000, 1_700_000], 0],
+        [[false, false, false], [150_000, 500_000, 1_700_000], 0],
+    ];
+    for (const [active, bps, height] of rows)
+        assert.equal(wantedHeight(own.map((encoding, i) => ({ ...encoding, active: active[i] ?? true, maxBitrate: bps[i] ?? 0 })), own, 720), height);
+    assert.equal(wantedHeight([{ active: true }], [{}], 720), 720);
 });

@@ -129,6 +129,10 @@ export class Media {
         this.peer?.steer(notice);
     }
 
+    cameraLimited(): Promise<boolean> {
+        return this.peer?.cameraLimited() ?? Promise.resolve(false);
+    }
+
     private pauseChanged(name: SlotName, slot: NoticeSlots['slots'][number], before: SlotState | undefined): void {
         if (slot.kind === 'microphone') return;
         const view = this.view(name as PictureName);

@@ -2,6 +2,7 @@
 // by the notice `slots`; here a slot is a place in the offer.
 import type { NoticeSend, ResultOffer } from '../protocol.gen';
 import { Steering } from './steer';
+import { uplinkLimited } from './uplink';
 
 export interface Outgoing {
     microphone: MediaStreamTrack | null;
@@ -87,12 +88,13 @@ export class Peer {
     private readonly camera: RTCRtpTransceiver;
     private readonly screen: RTCRtpTransceiver;
     private readonly receivers: Array<[SlotName, RTCRtpTransceiver]> = [];
+    private readonly cameraLayers: RTCRtpEncodingParameters[];
     private readonly steering: { camera: Steering; screen: Steering };
 
     constructor(outgoing: Outgoing, tiles: number, iceServers: RTCIceServer[], private readonly handlers: ReceiveHandlers) {
         const pc = connectionTo(iceServers);
         this.connection = pc;
-        const layers = cameraLayers(outgoing.camera);
+        const layers = (this.cameraLayers = cameraLayers(outgoing.camera));
         this.microphone = pc.addTransceiver(outgoing.microphone ?? 'audio', { direction: 'sendonly', sendEncodings: soundEncodings });
         this.camera = pc.addTransceiver(outgoing.camera ?? 'video', { direction: 'sendonly', sendEncodings: layers });
         this.screen = pc.addTransceiver(outgoing.screen ?? 'video', { direction: 'sendonly', sendEncodings: screenEncodings });
@@ -132,6 +134,11 @@ export class Peer {
     steer(wanted: NoticeSend): void {
         if (wanted.camera !== undefined) this.steering.camera.steer(wanted.camera);
         if (wanted.screen !== undefined) this.steering.screen.steer(wanted.screen);
+    }
+
+    /** Our camera is sent smaller than it is wanted, because of the line. */
+    cameraLimited(): Promise<boolean> {
+        return uplinkLimited(this.camera.sender, this.cameraLayers);
     }
 
     close(): void {

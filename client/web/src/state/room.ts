@@ -10,7 +10,6 @@ import { mark } from '../media/timings';
 import { asRefused } from '../protocol/http';
 import { BriefingSocket, type LinkState } from '../protocol/socket';
 import { follow } from './fold';
-import { uplinkLimited } from '../media/uplink';
 import { atFirst, hold, judgeFacts, type Held } from './line';
 import { rememberSeat, rememberedSeat, forgetSeat, rememberSoundOnly, rememberedSoundOnly, type Seat } from './seat';
 import { assignTiles, conducts, endpointOf, mayMute, maySpeak, queue, stageOf } from './select';
@@ -475,9 +474,7 @@ export class Room {
     }
 
     private async lookAtUplink(): Promise<void> {
-        const track = this.cameraTrack.value;
-        const { pc } = this.media;
-        this.uplinkIsLimited = track !== null && pc !== null && (await uplinkLimited(pc, track));
+        this.uplinkIsLimited = this.cameraTrack.value !== null && (await this.media.cameraLimited());
     }
 
     // ── media ─────────────────────────────────────────────────────────────────────────────────────────────────────────
