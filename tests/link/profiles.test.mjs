@@ -9,7 +9,7 @@ import { full, run } from './measure.mjs';
 const SECONDS = full ? 30 : 10;
 const PROFILES = (process.env.PROFILES ?? (full ? 'ABCDEFG' : 'ADF')).split('');
 const SERVERS = process.env.SERVERS?.split(',') ?? ['giaoban', 'direct', 'janus'];
-const COMPARED = full ? PROFILES : ['D'];
+const COMPARED = full || process.env.PROFILES ? PROFILES : ['D'];
 const STARTS = { giaoban: Giaoban, direct: Direct, janus: ThroughJanus };
 /** On 4G the rate varies: bit/s every five seconds. */
 const WANDERS = [5e6, 2.5e6, 4e6, 1.5e6, 5e6, 3e6];
