@@ -15,6 +15,9 @@ enum {
     WANT_FACTOR = 2,    /* what is known of the line goes beyond what is wanted, so that the pacer is no brake */
     SOUND_PERCENT = 85, /* of the target: further sounds beyond are left out */
     CHANGE_PERCENT = 15,
+    GRACE_PERCENT = 20,
+    GRACE_US = 2500 * 1000,
+    GRACE_QUEUE_US = 45 * 1000,
     RED_PERMILLE = 10, /* of loss */
     RED_PERCENT = 70,  /* of the target, for the stage's sound with its repetitions */
     RED_TWICE_PERMILLE = 70,
@@ -293,6 +296,27 @@ static uint64_t tell_rooms(struct slot *const *slots, const struct allocate_trac
     return wanted;
 }
 
+/* What flows takes a little more than the line was just said to hold: its publisher is told (uplink.h), and its encoder
+ * follows within a second or two. To leave frames out for that time would be a worse picture for nothing, unless they queue.
+ */
+static uint32_t with_grace(struct downlink *d, const struct allocate_track *tracks, size_t n, uint32_t available_bps,
+                           int64_t now_us)
+{
+    uint64_t flows = 0;
+    for (size_t i = 0; i < n; i++)
+        if (tracks[i].current != ALLOCATE_PAUSED)
+            flows += tracks[i].steps[tracks[i].current].bps;
+    if (flows <= available_bps) {
+        d->short_us = 0;
+        return available_bps;
+    }
+    if (!d->short_us)
+        d->short_us = now_us;
+    bool little = flows * 100 <= (uint64_t)available_bps * (100 + GRACE_PERCENT);
+    bool grace = little && d->bwe.delay.queue_us < GRACE_QUEUE_US && now_us - d->short_us < GRACE_US;
+    return grace ? (uint32_t)flows : available_bps;
+}
+
 static void choose_layers(struct peer *p, int64_t now_us)
 {
     struct downlink *d = p->downlink;
@@ -306,7 +330,7 @@ static void choose_layers(struct peer *p, int64_t now_us)
             tracks[i].n_steps = 0;
     }
     uint32_t available = target > sound ? target - sound : 0;
-    struct allocation a = allocate(tracks, n, available);
+    struct allocation a = allocate(tracks, n, with_grace(d, tracks, n, available, now_us));
     uint64_t wanted = sound + tell_rooms(slots, tracks, n, available, a.used_bps, now_us);
     for (size_t i = 0; i < n; i++) {
         settle(slots[i], &tracks[i], now_us);

@@ -34,6 +34,7 @@ struct downlink {
     uint32_t wanted_bps;    /* sound and every picture as large as it is shown */
     uint32_t sound_bps;     /* of it, what sound takes */
     uint32_t share_bps;     /* of the line that its room shares with others (site.h), DOWNLINK_MAX_BPS: shares none */
+    int64_t short_us;       /* since when what flows takes more than that; 0: it does not */
     bool unsettled;         /* slots have changed since */
     bool has_clock;
     int64_t told_us, clock_us; /* the newest time of feedback, as told and without its wraps */
