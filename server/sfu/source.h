@@ -162,6 +162,8 @@ uint32_t source_bps(const struct source *s);
 unsigned source_layer_rates(const struct source *s, unsigned layer, int64_t now_us, uint32_t ret_bps[SFU_TIDS]);
 /* The same without the spatial layers above `sid`. */
 unsigned source_part_rates(const struct source *s, unsigned layer, unsigned sid, int64_t now_us, uint32_t ret_bps[SFU_TIDS]);
+/* Counts a packet's part of its layer. */
+void source_note_parts(struct source *s, struct layer *l, const struct seen *seen, int64_t now_us);
 /* How many spatial layers it has, 1 … SFU_SIDS, and the lowest of them that is at least `height` high, else the highest. */
 unsigned source_sids(const struct source *s, unsigned layer);
 unsigned source_choose_sid(const struct source *s, unsigned layer, uint16_t height);

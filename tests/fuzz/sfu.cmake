@@ -1,1 +1,2 @@
 gb_fuzz(fuzz_sfu LINK sfu)
+gb_fuzz(fuzz_remb LINK sfu)

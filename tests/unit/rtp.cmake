@@ -1,3 +1,3 @@
-foreach(t rtp_packet rtcp transport_cc video nack rtx history rewrite receive_stats clockmap)
+foreach(t rtp_packet dependency rtcp transport_cc video nack rtx history rewrite receive_stats clockmap)
     gb_test(test_${t} LINK rtp)
 endforeach()
