@@ -8,12 +8,12 @@ const probe = readFileSync(join(root, 'tests', 'e2e', 'probe.js'), 'utf8');
 
 export class Endpoint {
     /** `source` is what its camera and microphone carry: 0…255, tone 400 + 50 × source Hz. null: the browser's own fake device. */
-    static async open(browser, { source = null, width = 960, height = 540, fps = 25, codec = null } = {}) {
+    static async open(browser, { source = null, width = 960, height = 540, fps = 25, codec = null, scalability = null } = {}) {
         const e = new Endpoint();
         e.page = await newPage(browser);
         e.source = source;
         const device = source === null ? 'null' : JSON.stringify({ source, width, height, fps });
-        await e.page.evaluateOnNewDocument(`window.__device = ${device};\nwindow.__codec = ${JSON.stringify(codec)};\n${probe}`);
+        await e.page.evaluateOnNewDocument(`window.__device = ${device};\nwindow.__codec = ${JSON.stringify(codec)};\nwindow.__scalability = ${JSON.stringify(scalability)};\n${probe}`);
         return e;
     }
 

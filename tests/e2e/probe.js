@@ -69,6 +69,16 @@
         };
     }
 
+    // A client whose camera is one stream with layers in it, instead of several streams.
+    if (window.__scalability) {
+        const add = RTCPeerConnection.prototype.addTransceiver;
+        RTCPeerConnection.prototype.addTransceiver = function (track, init) {
+            const encodings = init?.sendEncodings ?? [];
+            if (encodings[0]?.rid !== undefined) encodings.splice(0, encodings.length, { scalabilityMode: window.__scalability, maxBitrate: 2_000_000 });
+            return add.call(this, track, init);
+        };
+    }
+
     // --- the readers ------------------------------------------------------------------------------------------------
     const scratch = document.createElement('canvas');
     const pen = scratch.getContext('2d', { willReadFrequently: true });
