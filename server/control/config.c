@@ -65,7 +65,7 @@ static const struct config_key keys[] = {
     {"turn.secret_file", CONFIG_TEXT, AT(turn_secret_file), .unit = "file", .fallback = "",
      .help = "Secret shared with the TURN server (coturn: static-auth-secret), one line. Empty: turn.secret in the data "
              "directory."},
-    {"turn.lifetime_seconds", CONFIG_UINT, AT(turn_lifetime_s), 600, 2592000, "seconds", "86400", true,
+    {"turn.lifetime_seconds", CONFIG_UINT, AT(turn_lifetime_s), 15, 2592000, "seconds", "86400", true,
      "How long the credentials are good that a client gets when it comes in or back."},
     {"workers", CONFIG_UINT, AT(workers), 0, 64, "processes", "0", false, "Media processes. 0: one for each core."},
     {"placement", CONFIG_CHOICE, AT(placement), .fallback = "home", .reloadable = true, .choices = placements,

@@ -37,14 +37,16 @@ static json_t *welcome(struct meeting *m, const struct briefing_endpoint *e, str
     const struct control *c = m->control;
     int64_t now_ms = meeting_now_ms(m);
     json_t *events = last ? events_since(m, e->role, last) : NULL;
-    json_t *result =
-        json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I, s:o, s:s}}", "server_ms", (json_int_t)now_ms,
-                  "endpoint", e->id, "number", (json_int_t)e->number, "secret", secret, "role", role_name(e->role), "unit",
-                  e->unit.id[0] ? json_string(e->unit.id) : json_null(), "last",
-                  (json_int_t)briefing_last_visible(m->settled, e->role), "hears", e->hears, "note",
-                  e->hears ? json_null() : json_string("second-endpoint"), "media", "max_bitrate_bps",
-                  (json_int_t)c->config.endpoint_bps, "ice_servers",
-                  turn_servers(&c->config, c->turn_secret, e->id, now_ms / 1000), "address", ws_peer_address(peer));
+    json_t *ice = turn_servers(&c->config, c->turn_secret, e->id, now_ms / 1000);
+    bool has_turn = json_array_size(ice) > 0;
+    json_t *result = json_pack("{s:I, s:s, s:I, s:s, s:s, s:o, s:I, s:b, s:o, s:{s:I, s:o, s:s}}", "server_ms",
+                               (json_int_t)now_ms, "endpoint", e->id, "number", (json_int_t)e->number, "secret", secret,
+                               "role", role_name(e->role), "unit", e->unit.id[0] ? json_string(e->unit.id) : json_null(),
+                               "last", (json_int_t)briefing_last_visible(m->settled, e->role), "hears", e->hears, "note",
+                               e->hears ? json_null() : json_string("second-endpoint"), "media", "max_bitrate_bps",
+                               (json_int_t)c->config.endpoint_bps, "ice_servers", ice, "address", ws_peer_address(peer));
+    if (has_turn)
+        json_object_set_new(json_object_get(result, "media"), "ice_lifetime_s", json_integer(c->config.turn_lifetime_s));
     if (events)
         json_object_set_new(result, "events", events);
     else

@@ -12,6 +12,7 @@ import { Line, OFFICE, TOWN, chromiumInOffice, figure } from './line.mjs';
 
 const RELAY = '10.88.1.1'; // a second address of the town: TURN on 443 beside the page on 443
 const MODEM = '10.88.2.2', OTHER = '10.88.3.2'; // what the office has later
+const LIFETIME_S = 20; // of TURN credentials
 const CHAIR = 'ubnd-tinh', ROOM = 'h-ba-thuoc';
 const VISITORS = ['h-quan-hoa', 'h-muong-lat', 'h-lang-chanh', 'h-ngoc-lac', 'h-quan-son']; // one a test: a unit's second endpoint hears nothing
 const run = promisify(execFile);
@@ -45,7 +46,7 @@ before(async () => {
         port: 443,
         settings: {
             addresses: TOWN, workers: 1, placement: 'home', 'media.addresses': `127.0.0.1,${TOWN}`, 'turn.urls': urls,
-            'turn.secret_file': join(turnData, 'turn.secret'),
+            'turn.secret_file': join(turnData, 'turn.secret'), 'turn.lifetime_seconds': LIFETIME_S,
         },
     });
     briefing = await server.briefing([CHAIR, ROOM, ...VISITORS]);
@@ -157,6 +158,23 @@ test('only 443 open: joined over TURN/TLS within 5 s', async () => {
     assert.equal(at.relay, 'tls');
     await soundFlows(page);
     report('joined by TURN/TLS, only 443 open', ms, 5000, idle);
+});
+
+test('a call through TURN outlives its credentials', { skip: process.env.FULL !== 'yes' && 'only --full' }, async () => {
+    line.say('allow 443');
+    const { page } = await enter();
+    await page.evaluate(watchStage);
+    const user = () => page.evaluate(() => window.giaoban.pc().getConfiguration().iceServers[0].username);
+    const first = await user();
+    await pause((LIFETIME_S + 5) * 1000); // coturn itself lets an allocation live on: what counts is that ours is another one by then
+    assert.ok(Number((await user()).split(':')[0]) >= Number(first.split(':')[0]) + LIFETIME_S / 2);
+    const at = await page.evaluate(standing);
+    assert.equal(at.relay, 'tls');
+    assert.ok(await page.evaluate(() => window.newFrames.length > 30), 'no connection with new credentials');
+    await soundFlows(page);
+    const frames = await page.evaluate(() => window.stageFrames);
+    const gap = Math.max(...frames.slice(1).map((f, i) => f - frames[i]));
+    report('longest gap of the picture when TURN credentials are renewed', Math.round(gap), 1000, () => 100);
 });
 
 /** From `cause()` to the first stage frame after it, in ms, by a new connection if `renewed`; the endpoint, its slots, the floor and

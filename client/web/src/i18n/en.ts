@@ -289,7 +289,7 @@ export const en: Words = {
             fewer: 'Weak line: small pictures paused, sound and main stage go on',
             sound: 'Weak line: sound and shared page only',
             soundNoPage: 'Very weak line: sound only',
-            voice: 'Very weak line: only the main stage is heard',
+            voice: 'Very weak line: only the main speaker is heard',
             weakShort: 'Weak line',
             away: 'Connection lost, reconnecting…',
             awayShort: 'Reconnecting',

@@ -286,7 +286,7 @@ export const vi = {
             fewer: 'Đường truyền yếu: tạm dừng các hình nhỏ, giữ tiếng và màn hình chính',
             sound: 'Đường truyền yếu: chỉ nghe tiếng và xem trang',
             soundNoPage: 'Đường truyền rất yếu: chỉ nghe tiếng',
-            voice: 'Đường truyền rất yếu: chỉ nghe tiếng của màn hình chính',
+            voice: 'Đường truyền rất yếu: chỉ nghe được người phát biểu chính',
             weakShort: 'Đường truyền yếu',
             away: 'Mất kết nối, đang nối lại…',
             awayShort: 'Đang nối lại',

@@ -6,7 +6,7 @@ import { SilenceWatch } from './silence';
 import { mark } from './timings';
 import { PictureView, SoundViews } from './view';
 
-export type RejoinCause = 'first' | 'worker-gone' | 'placement' | 'upgrade' | 'ice-failed' | 'disconnected' | 'no-connection' | 'network' | 'device' | 'takeover';
+export type RejoinCause = 'first' | 'worker-gone' | 'placement' | 'upgrade' | 'ice-failed' | 'disconnected' | 'no-connection' | 'network' | 'device' | 'takeover' | 'credentials';
 
 export interface SlotState {
     mid: string;
@@ -21,6 +21,7 @@ export interface MediaOptions {
     nextIncarnation(): number;
     offer(sdp: string, incarnation: number): Promise<ResultOffer>;
     layout(layout: ParamsLayout): Promise<unknown>;
+    renewServers(): void; // hello again, and useServers with what it says
     silent(): void; // nothing comes any more: is the line dead?
 }
 
@@ -28,6 +29,8 @@ const layoutDelayMs = 100;
 const connectWithinMs = 8_000;
 const disconnectedForMs = 2_500; // a short break heals by itself
 const longestRetryMs = 4_000;
+const renewAfter = 0.75; // of the lifetime of TURN credentials
+const renewAgainMs = 1_000;
 
 export class Media {
     readonly outgoing: Outgoing = { microphone: null, camera: null, screen: null };
@@ -36,8 +39,10 @@ export class Media {
     readonly tiles: readonly PictureView[];
     readonly sounds = new SoundViews();
     readonly connection = signal<RTCPeerConnectionState>('new');
-    iceServers: RTCIceServer[] = []; // TURN, as the server said when it let us in
     readonly slots = signal<ReadonlyMap<SlotName, SlotState>>(new Map());
+    private iceServers: RTCIceServer[] = []; // TURN, as the server said when it let us in
+    private renewAtMs = Infinity;
+    private renewTimer: ReturnType<typeof setTimeout> | null = null;
     private peer: Peer | null = null;
     private rejoining: Promise<void> | null = null;
     private again = false;
@@ -124,6 +129,26 @@ export class Media {
         if (stageNow !== stageBefore && stageNow !== 0) this.stage.nextFrame(() => mark('stage-switched-frame'));
     }
 
+    /** TURN servers; their credentials live so long from now. They are replaced before, and a connection by a relay, which can't
+     * take others, by a new one. */
+    async useServers(servers: RTCIceServer[], lifetimeS = Infinity): Promise<void> {
+        this.iceServers = servers;
+        this.renewAtMs = performance.now() + lifetimeS * 1000 * renewAfter;
+        const { peer } = this;
+        if (peer === null) return;
+        if (await peer.useServers(servers)) peer.renewAtMs = this.renewAtMs;
+        else if (peer === this.peer && performance.now() >= peer.renewAtMs) await this.rejoin('credentials');
+        this.scheduleRenewal();
+    }
+
+    private scheduleRenewal(): void {
+        if (this.renewTimer !== null) clearTimeout(this.renewTimer);
+        this.renewTimer = null;
+        const atMs = this.peer?.renewAtMs ?? Infinity;
+        if (this.stopped || atMs === Infinity) return;
+        this.renewTimer = setTimeout(() => this.options.renewServers(), Math.max(renewAgainMs, atMs - performance.now()));
+    }
+
     /** What of our pictures somebody looks at. */
     steer(notice: NoticeSend): void {
         this.peer?.steer(notice);
@@ -159,6 +184,7 @@ export class Media {
         this.silence.stop();
         this.clearWatch();
         if (this.layoutTimer !== null) clearTimeout(this.layoutTimer);
+        if (this.renewTimer !== null) clearTimeout(this.renewTimer);
         this.resized.disconnect();
         this.peer?.close();
         this.peer = null;
@@ -183,12 +209,14 @@ export class Media {
             picture: (name, track) => this.view(name).take(track),
             state: (state) => this.stateChanged(peer, state),
         });
+        peer.renewAtMs = this.renewAtMs;
         try {
             const incarnation = this.options.nextIncarnation();
             this.peer = peer; // before the answer: `slots` may come with it
             await peer.connect((sdp) => this.options.offer(sdp, incarnation));
             this.wanted = false;
             former?.close();
+            this.scheduleRenewal();
             if (cause === 'first') this.stage.nextFrame(() => mark('stage-first-frame'));
             else mark('rejoin-answered');
             this.watch = setTimeout(() => this.notConnected(peer), connectWithinMs);

@@ -72,9 +72,10 @@ function keepSpoken(transceiver: RTCRtpTransceiver): void {
     }
 }
 
+const common: RTCConfiguration = { bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' };
+
 /** A browser that does not like an address of a TURN server does without. */
 function connectionTo(iceServers: RTCIceServer[]): RTCPeerConnection {
-    const common: RTCConfiguration = { bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' };
     try {
         return new RTCPeerConnection({ ...common, iceServers });
     } catch {
@@ -82,8 +83,17 @@ function connectionTo(iceServers: RTCIceServer[]): RTCPeerConnection {
     }
 }
 
+/** Its media go by a TURN server. */
+async function isRelayed(pc: RTCPeerConnection): Promise<boolean> {
+    const all = [...((await pc.getStats()) as unknown as Map<string, Record<string, unknown>>).values()];
+    const chosen = all.find((one) => one['type'] === 'transport')?.['selectedCandidatePairId'];
+    const pair = all.find((one) => one['type'] === 'candidate-pair' && (one['id'] === chosen || one['selected'] === true));
+    return pair !== undefined && all.some((one) => one['id'] === pair['localCandidateId'] && one['candidateType'] === 'relay');
+}
+
 export class Peer {
     readonly connection: RTCPeerConnection;
+    renewAtMs = Infinity; // what it has of TURN servers is to be replaced then
     private readonly microphone: RTCRtpTransceiver;
     private readonly camera: RTCRtpTransceiver;
     private readonly screen: RTCRtpTransceiver;
@@ -139,6 +149,17 @@ export class Peer {
     /** Our camera is sent smaller than it is wanted, because of the line. */
     cameraLimited(): Promise<boolean> {
         return uplinkLimited(this.camera.sender, this.cameraLayers);
+    }
+
+    /** New credentials. false: its media go by a relay that was got with the old ones, which end with these (RFC 8656, 9.2: an
+     * allocation keeps its user). */
+    async useServers(iceServers: RTCIceServer[]): Promise<boolean> {
+        try {
+            this.connection.setConfiguration({ ...common, iceServers });
+            return !(await isRelayed(this.connection));
+        } catch {
+            return true; // closed, or a browser that can't: the next connection has them
+        }
     }
 
     close(): void {

@@ -133,6 +133,7 @@ export class Room {
             nextIncarnation: () => this.nextIncarnation(),
             offer: (sdp, incarnation) => this.socket.request('offer', { sdp, incarnation }),
             layout: (layout) => this.socket.request('layout', layout),
+            renewServers: () => void this.socket.resynchronize(),
             silent: () => void this.socket.probe(),
         });
         this.soundOnly.value = rememberedSoundOnly(options.briefing);
@@ -332,7 +333,7 @@ export class Room {
             this.phase.value = this.briefing.value?.state === 'closed' ? 'ended' : 'in';
         });
         this.media.sounds.setMuted(!hello.hears);
-        this.media.iceServers = hello.media.ice_servers;
+        void this.media.useServers(hello.media.ice_servers, hello.media.ice_lifetime_s);
         const moved = this.address !== '' && this.address !== hello.media.address;
         this.address = hello.media.address;
         if (this.media.pc === null) void this.media.rejoin('first');
