@@ -274,7 +274,8 @@ static uint64_t full_bps(const struct slot *s, int64_t now_us)
     uint32_t bps[SFU_TIDS];
     if (sid + 1 == source_sids(s->source, layer))
         return uplink_full_bps(s->source, layer, now_us);
-    return bps[source_part_rates(s->source, layer, sid, now_us, bps) - 1];
+    unsigned n = source_part_rates(s->source, layer, sid, now_us, bps);
+    return bps[n - 1];
 }
 
 /* What the line has for each picture, by rank: what it takes, and of what is left as much as it could use. From this its

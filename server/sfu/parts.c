@@ -22,9 +22,13 @@ uint32_t rate_meter_bps(const struct rate_meter *m, int64_t now_us)
     return now_us - m->since_us > 2 * RATE_US ? 0 : m->bps;
 }
 
+/* A mirror of VP9 that has never flowed is taken to have layers: a line too narrow for all of it tries the lowest, and then
+ * knows. */
 unsigned source_sids(const struct source *s, unsigned layer)
 {
     const struct layer *l = s->layers[layer];
+    if (!l && !s->peer && s->codec == RTP_VP9 && s->n_layers == 1)
+        return SFU_SIDS;
     unsigned n = l && l->n_sids ? l->n_sids : 1;
     return n < SFU_SIDS ? n : SFU_SIDS;
 }
@@ -94,7 +98,9 @@ unsigned source_part_rates(const struct source *s, unsigned layer, unsigned sid,
 {
     const struct layer *l = s->layers[layer];
     bool whole = sid + 1 >= source_sids(s, layer);
-    uint32_t all = whole ? whole_bps(s, layer, now_us) : rate_meter_bps(&l->part_rates[sid][SFU_TIDS - 1], now_us);
+    uint32_t all = whole ? whole_bps(s, layer, now_us) : 0;
+    if (l && !whole)
+        all = rate_meter_bps(&l->part_rates[sid][SFU_TIDS - 1], now_us);
     if (!all)
         all = usual_bps(sid_height(s, layer, sid));
     if (!l || !l->has_tids) {

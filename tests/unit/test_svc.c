@@ -328,6 +328,22 @@ static void a_narrow_line_gets_the_layers_that_fit(void **state)
     assert_whole(received());
 }
 
+static void a_mirrored_stream_whose_layers_are_not_known_yet_is_tried_on_a_narrow_line(void **state)
+{
+    w->endpoints[w->wish.n_endpoints++] = (struct wish_endpoint){.number = 3, .incarnation = 1, .may_send = 0xe};
+    struct source *s = router_mirror(w->router, 3, WISH_CAMERA, 1, RTP_VP9, 1, w->now_us);
+    assert_non_null(s);
+    s->origin_bps[0] = 2000000; /* the line has 300 kbit/s */
+    s->origin_height[0] = 720;
+    world_wish(w, 1)->stage = 3;
+    world_apply(w);
+    world_run(w, 2000 * MS);
+    assert_ptr_equal(stage()->source, s);
+    assert_false(slot_paused(stage()));
+    assert_int_equal(stage()->most.sid, 0);
+    assert_int_equal(source_slot_layers(s), 1);
+}
+
 int main(void)
 {
     static int estimates;
@@ -341,6 +357,8 @@ int main(void)
         TEST(a_late_packet_belongs_to_what_was_sent_then),
         TEST(a_repair_carries_the_marker_that_was_sent),
         TEST(a_stream_that_loses_its_top_layer_and_gets_it_back_needs_nothing),
+        cmocka_unit_test_prestate_setup_teardown(a_mirrored_stream_whose_layers_are_not_known_yet_is_tried_on_a_narrow_line,
+                                                 begin, end, &estimates),
         cmocka_unit_test_prestate_setup_teardown(a_narrow_line_gets_the_layers_that_fit, begin, end, &estimates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
