@@ -58,6 +58,8 @@ enum link_kind {
     LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former); giaoban-check gets
                           one too */
 
+    LINK_TRACE = 32,   /* fds: an empty file that it may fill; a = MB at most */
+
     /* An upgrade in place, see supervisor/upgrade.h. */
     LINK_UPGRADE = 40,       /* giaoband → supervisor: the programs on disk are new, begin */
     LINK_UPGRADE_STATE = 41, /* supervisor → giaoband, at every change and at its start: a = enum upgrade_step; text */

@@ -51,6 +51,12 @@ static const struct config_key keys[] = {
     {"media.dscp_screen", CONFIG_UINT, AT(dscp_screen), 0, 63, "DSCP", "26", true, "The same for shared screens."},
     {"media.dscp_control", CONFIG_UINT, AT(dscp_control), 0, 63, "DSCP", "0", true,
      "The same for connectivity checks, handshakes and reports."},
+    {"media.trace", CONFIG_BOOL, AT(media_trace), .fallback = "false",
+     .help =
+         "For technicians: each worker writes what it is told about the lines of its clients, and what it makes of that, "
+         "to worker-N.trace\nin the data directory, anew at each start, 16 MB at most. Times and sizes of packets, nothing "
+         "of "
+         "their content. See docs/lines.md."},
     {"sites", CONFIG_SITES, AT(sites), .unit = "sites", .fallback = "",
      .help = "Rooms that share one line: what is sent to them together, and what they are told to send, stays within it.\n"
              "  - name: thuong-xuan                       # for monitoring: letters, digits, '-', '_'\n"

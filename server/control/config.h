@@ -27,7 +27,7 @@ struct config {
     char *certificate, *key, *ca; /* made absolute by config_finish(); so are the directories */
     char *data_dir, *web_dir, *units;
     unsigned media_port;
-    bool media_tcp;
+    bool media_tcp, media_trace;
     struct config_list media_addresses, media_announce;
     char *sites; /* as text, see site_list.h */
     struct config_list turn_urls;

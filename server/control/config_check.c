@@ -122,7 +122,7 @@ static void print_media(FILE *to, const struct config *c)
     for (size_t i = 0; i < found.n; i++)
         fprintf(to, "media=%s\n", found.text[i]);
     print_list(to, "media", &c->media_addresses);
-    fprintf(to, "media_port=%u\nmedia_tcp=%d\nannounce=", c->media_port, c->media_tcp);
+    fprintf(to, "media_port=%u\nmedia_tcp=%d\nmedia_trace=%d\nannounce=", c->media_port, c->media_tcp, c->media_trace);
     for (size_t i = 0; i < c->media_announce.n; i++)
         fprintf(to, "%s%s", i ? " " : "", c->media_announce.items[i]);
     fprintf(to, "\n");

@@ -31,6 +31,7 @@ enum {
     STATE_US = 20 * 1000,
     RATES_US = 1000 * 1000,
     FEED_TICK_US = 10 * 1000,
+    TRACE_US = 1000 * 1000,
     FEED_META_US = 2 * 1000 * 1000,
 };
 
@@ -132,6 +133,10 @@ struct media {
     char announced[LINK_TEXT_MAX];
     struct sdp_candidate candidates[MEDIA_CANDIDATES_MAX];
     size_t n_candidates;
+
+    struct trace *trace; /* NULL: none */
+    int trace_fd;
+    int64_t trace_us;
 
     int control; /* −1: none */
     uint64_t epoch;

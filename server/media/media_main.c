@@ -58,6 +58,10 @@ static int64_t turn(void *ctx, int64_t now_us)
     endpoints_sweep(m, now_us);
     report_turn(m, now_us);
     control_flush(m);
+    if (m->trace && now_us >= m->trace_us) {
+        trace_flush(m->trace);
+        m->trace_us = now_us + TRACE_US;
+    }
     if (m->heartbeat && now_us >= m->heartbeat_us) {
         atomic_fetch_add_explicit(m->heartbeat, 1, memory_order_relaxed);
         m->heartbeat_us = now_us + HEARTBEAT_US;
@@ -121,6 +125,8 @@ static void finish(struct media *m)
     control_close(m);
     sfu_finish(&m->sfu);
     net_free(m->net);
+    trace_flush(m->trace);
+    free(m->trace);
 }
 
 static const char *option(int argc, char **argv, const char *name)

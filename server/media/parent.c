@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -45,11 +46,39 @@ static void take_sockets(struct media *m, const struct link_message *msg, const 
     snprintf(m->announced, sizeof m->announced, "%s", msg->text);
 }
 
+static void write_trace(void *ctx, const char *bytes, size_t len)
+{
+    struct media *m = ctx;
+    while (len > 0) {
+        ssize_t n = write(m->trace_fd, bytes, len);
+        if (n < 0) {
+            m->trace->left = 0; /* the disk is full: what is there is kept */
+            return;
+        }
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void take_trace(struct media *m, const struct link_message *msg, const int *fds, size_t n)
+{
+    struct trace *t = n == 1 && !m->trace ? malloc(sizeof *t) : NULL;
+    if (!t) {
+        close_all(fds, n);
+        return;
+    }
+    m->trace_fd = fds[0];
+    trace_init(t, write_trace, m, (uint64_t)msg->a << 20, clock_now_us());
+    m->sfu.trace = m->trace = t;
+    log_warn("media", "worker=%u traces its lines, %u MB at most", m->index, msg->a);
+}
+
 static void handle(struct media *m, const struct link_message *msg, const int *fds, size_t n)
 {
     switch (msg->kind) {
     case LINK_START: take_start(m, msg, fds, n); return;
     case LINK_SOCKETS: take_sockets(m, msg, fds, n); return;
+    case LINK_TRACE: take_trace(m, msg, fds, n); return;
     case LINK_CONTROL:
         if (n == 1)
             control_replace(m, fds[0]);

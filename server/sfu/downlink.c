@@ -118,6 +118,7 @@ void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, in
         return;
     bwe_rtt(&p->downlink->bwe, p->line.rtt_us);
     bwe_feedback(&p->downlink->bwe, packets, n, now_us);
+    trace_feedback(p, packets, n, now_us);
     if (downlink_target_bps(p->downlink) < p->downlink->allocated_bps)
         peer_wake(p, p->downlink->tick_us = now_us); /* less is followed at once */
 }
@@ -125,6 +126,7 @@ void downlink_feedback(struct peer *p, const struct transport_cc_feedback *f, in
 void downlink_remb(struct peer *p, uint64_t bps, int64_t now_us)
 {
     bwe_remb(&p->downlink->bwe, bps, now_us);
+    trace_remb(p, bps, now_us);
 }
 
 /* ---- layers ---- */
@@ -298,8 +300,8 @@ static uint64_t tell_rooms(struct slot *const *slots, const struct allocate_trac
 }
 
 /* What flows takes a little more than the line was just said to hold: its publisher is told (uplink.h), and its encoder
- * follows within a second or two. To leave frames out for that time would be a worse picture for nothing, unless they queue.
- */
+ * follows within a second or two. To leave frames out for that time would be a worse picture for nothing, unless they queue,
+ * or the line is others' too. */
 static uint32_t with_grace(struct downlink *d, const struct allocate_track *tracks, size_t n, uint32_t available_bps,
                            int64_t now_us)
 {
@@ -314,37 +316,44 @@ static uint32_t with_grace(struct downlink *d, const struct allocate_track *trac
     if (!d->short_us)
         d->short_us = now_us;
     bool little = flows * 100 <= (uint64_t)available_bps * (100 + GRACE_PERCENT);
-    bool grace = little && d->bwe.delay.queue_us < GRACE_QUEUE_US && now_us - d->short_us < GRACE_US;
+    bool grace = little && d->share_bps == DOWNLINK_MAX_BPS && d->bwe.delay.queue_us < GRACE_QUEUE_US &&
+                 now_us - d->short_us < GRACE_US;
     return grace ? (uint32_t)flows : available_bps;
 }
 
-static void choose_layers(struct peer *p, int64_t now_us)
+/* Returns whether a picture is paused and waits for a probe. */
+static bool choose_layers(struct peer *p, int64_t now_us)
 {
     struct downlink *d = p->downlink;
     struct allocate_track tracks[SFU_SLOTS_MAX];
     struct slot *slots[SFU_SLOTS_MAX];
     uint32_t target = downlink_target_bps(d), sound = choose_sounds(p, target, now_us);
     size_t n = pictures_of(p, slots);
+    bool paused = false;
     for (size_t i = 0; i < n; i++) {
         describe(slots[i], &tracks[i], now_us);
-        if (uplink_withheld(slots[i]->source))
+        if (uplink_withheld(slots[i]->source)) {
             tracks[i].n_steps = 0;
+            tracks[i].current = ALLOCATE_PAUSED;
+        }
     }
     uint32_t available = target > sound ? target - sound : 0;
     struct allocation a = allocate(tracks, n, with_grace(d, tracks, n, available, now_us));
     uint64_t wanted = sound + tell_rooms(slots, tracks, n, available, a.used_bps, now_us);
     for (size_t i = 0; i < n; i++) {
         settle(slots[i], &tracks[i], now_us);
-        /* Sound alone shows nothing of a line that is back; somebody waits for the picture. */
-        if (slot_paused(slots[i]))
-            probe_by(&d->bwe.probe, now_us + DOWNLINK_PAUSED_PROBE_US);
+        paused |= slot_paused(slots[i]);
     }
     d->wanted_bps = (uint32_t)(wanted < DOWNLINK_MAX_BPS ? wanted : DOWNLINK_MAX_BPS);
+    if (paused) /* sound alone shows nothing of a line that is back; somebody waits for the picture */
+        probe_by(&d->bwe.probe, now_us + DOWNLINK_PAUSED_PROBE_US);
+    d->chosen_bps = sound + a.used_bps;
     d->sound_bps = sound;
     d->allocated_bps = target;
     d->allocated_us = now_us;
     d->unsettled = false;
     bwe_want(&d->bwe, useful_bps(d));
+    return paused;
 }
 
 static bool layers_are_due(const struct downlink *d, int64_t now_us)
@@ -391,11 +400,15 @@ static void throw_away(struct peer *p, int64_t now_us)
     }
 }
 
-static void begin_probe(struct peer *p, int64_t now_us)
+/* False: one is under way. */
+static bool begin_probe(struct peer *p, int64_t now_us)
 {
     struct downlink *d = p->downlink;
-    if (!d->cluster.id && bwe_probe(&d->bwe, now_us, &d->cluster))
+    if (d->cluster.id)
+        return false;
+    if (bwe_probe(&d->bwe, now_us, &d->cluster))
         peer_get_ready(p);
+    return true;
 }
 
 void downlink_tick(struct peer *p, int64_t now_us)
@@ -407,11 +420,12 @@ void downlink_tick(struct peer *p, int64_t now_us)
     const struct peer_sent *oldest = &p->sent[p->transport_seq % PEER_SENT_RING];
     const struct peer_sent *newest = &p->sent[(uint16_t)(p->transport_seq - 1) % PEER_SENT_RING];
     choose_red(p, now_us);
-    bwe_tick(&d->bwe, oldest->waiting || newest->waiting, now_us);
-    if (layers_are_due(d, now_us))
-        choose_layers(p, now_us);
+    bool waiting = oldest->waiting || newest->waiting;
+    bwe_tick(&d->bwe, waiting, now_us);
+    bool paused = layers_are_due(d, now_us) && choose_layers(p, now_us);
     throw_away(p, now_us);
-    begin_probe(p, now_us);
+    bool asked = begin_probe(p, now_us);
+    trace_tick(p, (waiting ? TRACE_WAITING : 0) | (paused ? TRACE_PAUSED : 0) | (asked ? TRACE_ASKED : 0), now_us);
     set_rate(p, now_us);
     p->line.estimate_bps = downlink_target_bps(d);
 }
@@ -420,6 +434,10 @@ uint8_t downlink_sent(struct peer *p, size_t bytes, int64_t now_us)
 {
     struct downlink *d = p->downlink;
     uint8_t id = d ? d->cluster.id : 0;
+    if (d)
+        d->sent_bytes += bytes;
+    if (id)
+        trace_probe(p, id, bytes, now_us);
     if (id && probe_sent(&d->bwe.probe, id, (uint32_t)bytes, now_us)) {
         d->cluster.id = 0;
         set_rate(p, now_us);

@@ -41,6 +41,9 @@ struct downlink {
     struct probe_cluster cluster;
     uint8_t red, red_wanted; /* predecessors in each packet of sound: that the line holds, that its losses ask for */
     int64_t red_us;
+    uint32_t chosen_bps;  /* what sound and layers take */
+    uint32_t trace_id;    /* trace.h; 0: none yet */
+    uint64_t sent_bytes;  /* since the tick before */
     uint64_t thrown_away; /* packets that waited too long */
 };
 

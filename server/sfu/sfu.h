@@ -22,6 +22,7 @@
 #include "base/packet.h"
 #include "rtp/packet.h"
 #include "sfu/site.h"
+#include "sfu/trace.h"
 #include "wish/wish.h"
 
 #include <stdbool.h>
@@ -112,6 +113,7 @@ struct sfu {
     uint64_t random;
     int64_t tick_us;
     struct sites sites;
+    struct trace *trace; /* the shell's; NULL: nothing is traced */
     struct packet silence; /* a frame of it, ours for good: shared by every slot, back in no pool */
 };
 

@@ -1,15 +1,19 @@
 #include "supervisor/supervisor.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { TRACE_MB = 16 };
 
 static struct child *control_of(struct supervisor *s)
 {
@@ -59,8 +63,26 @@ static void equip_control(struct supervisor *s, struct child *control)
     upgrade_tell(s, control);
 }
 
+/* A new file for each worker in the data directory, in place of its former one. That directory is another user's: nothing
+ * that lies there already is opened. */
+static void give_trace(struct supervisor *s, struct child *worker)
+{
+    char path[PATH_MAX];
+    struct link_message m = {.kind = LINK_TRACE, .a = TRACE_MB};
+    if (!s->settings.media_trace ||
+        snprintf(path, sizeof path, "%s/worker-%u.trace", s->settings.data, worker->index) >= (int)sizeof path)
+        return;
+    unlink(path);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        log_warn("messages", "trace %s: %s", path, strerror(errno));
+    else
+        child_send(worker, &m, &fd, 1);
+}
+
 static void equip_worker(struct supervisor *s, struct child *worker)
 {
+    give_trace(s, worker); /* ahead of the sockets, with which it begins */
     const struct media_sockets *media = &s->media[worker->index];
     struct link_message m = {.kind = LINK_SOCKETS, .a = (uint32_t)media->n};
     snprintf(m.text, sizeof m.text, "%s", s->settings.announce);

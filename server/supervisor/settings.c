@@ -117,6 +117,10 @@ int settings_line(struct settings *s, const char *line)
         s->media_tcp = strcmp(value, "1") == 0;
         return 0;
     }
+    if (strcmp(key, "media_trace") == 0) {
+        s->media_trace = strcmp(value, "1") == 0;
+        return 0;
+    }
     if (strcmp(key, "media_port") == 0 || strcmp(key, "workers") == 0)
         return set_number(s, key, value);
     return set_text(s, key, value);

@@ -6,6 +6,7 @@
  *   media=ADDRESS            a local address that every worker gets a UDP socket on
  *   media_port=N             worker i binds N + i; 0: the kernel chooses
  *   media_tcp=0|1            with a TCP listener beside each UDP socket (ICE-TCP)
+ *   media_trace=0|1          each worker gets a file for a trace, see sfu/trace.h
  *   announce=A B …           addresses that workers put into their answers instead of their own
  *   workers=N  data=PATH  log_level=error|warn|info|debug
  *   sandbox=enforce|log|off  handed on to the children
@@ -39,7 +40,7 @@ struct settings {
     char media[SETTINGS_MEDIA_MAX][64];
     size_t n_media;
     uint16_t media_port;
-    bool media_tcp;
+    bool media_tcp, media_trace;
     char announce[LINK_TEXT_MAX];
     unsigned workers;
     char data[PATH_MAX];

@@ -166,6 +166,27 @@ static pid_t start_reader(const struct world *w, bool socket, int *ret_fd)
     return pid;
 }
 
+/* Replaced, not opened: what lies there may point anywhere. */
+static void a_trace_is_written_to_a_file_of_its_own(void **state)
+{
+    static const char *const more[] = {"--set", "media.trace=true", NULL};
+    char out[4096] = "";
+    assert_int_equal(
+        shell(out, sizeof out, "echo kept > %s/other-file && ln -sf other-file %s/worker-0.trace", world->data, world->data),
+        0);
+    world->more = more;
+    world_start(world);
+    for (int i = 0; i < 100 && !strstr(out, "giaoban-trace 1 "); i++) {
+        pause_ms(100);
+        shell(out, sizeof out, "cd %s && cat worker-0.trace && stat -c %%a:%%F worker-0.trace && cat other-file",
+              world->data);
+    }
+    assert_non_null(strstr(out, "giaoban-trace 1 "));
+    assert_non_null(strstr(out, "600:regular file\nkept\n"));
+    world_stop(world);
+    world->more = NULL;
+}
+
 static void talk(const struct world *w, int lines)
 {
     for (int i = 0; i < lines; i++) {
@@ -234,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_killed_giaoband_is_back_within_two_seconds_with_its_state),
         cmocka_unit_test(a_hanging_giaoband_is_replaced),
         cmocka_unit_test(an_orderly_stop_leaves_nobody_behind_and_a_second_start_works),
+        cmocka_unit_test(a_trace_is_written_to_a_file_of_its_own),
         cmocka_unit_test(a_stopped_terminal_stops_nobody_and_lost_lines_are_counted),
         cmocka_unit_test(a_stopped_journal_stops_nobody_and_lost_lines_are_counted),
     };

@@ -35,7 +35,7 @@ export async function watchingPage(browser, camera = OFFICE_CAMERA) {
 export class World {
     static async start({ settings = {} } = {}) {
         const w = new World();
-        w.server = await Server.start({ settings: { workers: 1, placement: 'home', 'media.addresses': `127.0.0.1,${TOWN}`, addresses: '', ...settings } });
+        w.server = await Server.start({ settings: { workers: 1, placement: 'home', 'media.addresses': `127.0.0.1,${TOWN}`, addresses: '', 'media.trace': true, ...settings } });
         w.office = await chromium({ executablePath: chromiumInOffice(), pipe: true });
         return w;
     }
@@ -62,7 +62,7 @@ export class World {
         for (const b of [this.office, this.townBrowser]) await b?.close().catch(() => {});
         this.web?.close();
         this.web?.closeAllConnections();
-        await this.server.stop(); (await import('node:fs')).writeFileSync('/tmp/log/link-server.log', this.server.log);
+        await this.server.stop();
     }
 }
 

@@ -8,6 +8,7 @@ import { lines } from '../survive/tracks.mjs';
 import { Giaoban, World, watchingPage } from './calls.mjs';
 import { Line, figure } from './line.mjs';
 import { JOIN_MS, frozenMs, full, keepTrace, measured, watch } from './measure.mjs';
+import { keepLineTrace } from './traces.mjs';
 
 const skip = full ? false : 'only with --full';
 let line, world;
@@ -41,8 +42,9 @@ test('4 → 0.5 → 4 Mbit/s: sound without a gap, the full picture again', { sk
     const rate = (bps) => line.set('both', `rate_bps=${bps} queue_us=250000 delay_us=10000`);
     const steps = plan([[JOIN_MS / 1000 + 5, () => rate(500000)], [JOIN_MS / 1000 + 20, () => rate(4000000)]]);
     await inCall({}, async (call) => {
-        const { figures, frames, trace } = await watch(call, line, { profile: 'B', seconds: 38, seed: 11, before: () => rate(4000000), rates: steps.tick });
+        const { figures, frames, trace, since } = await watch(call, line, { profile: 'B', seconds: 38, seed: 11, before: () => rate(4000000), rates: steps.tick });
         keepTrace('step', trace);
+        await keepLineTrace('step', world.server, line, since);
         const [down, back] = steps.times;
         const during = frames.filter(([t]) => t > down + 3000 && t < back);
         const again = frames.find(([t, height]) => t > back && height >= 720)?.[0] ?? Infinity;

@@ -4,6 +4,7 @@ import { appendFileSync, chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bin, root } from '../e2e/server.mjs';
+import { steadyUs } from './traces.mjs';
 
 export const TOWN = '10.88.0.1';
 export const OFFICE = '10.88.0.2';
@@ -20,6 +21,7 @@ export class Line {
         const { GIAOBAN_TOWN: town, GIAOBAN_OFFICE: office } = process.env;
         line.child = spawn(join(bin, 'impair'), ['--left', town, '--right', office, '--seed', String(seed)], { stdio: ['pipe', 'pipe', 'inherit'] });
         line.seconds = [];
+        line.holds = []; // [µs, bit/s towards the office], 0: anything
         let rest = '';
         await new Promise((resolve, reject) => {
             line.child.on('exit', () => reject(new Error('impair ended')));
@@ -42,6 +44,8 @@ export class Line {
     }
 
     say(command) {
+        const rate = /^profile (.)/.exec(command)?.[1] ?? /^set (?:down|both) .*\brate_bps=(\d+)/.exec(command)?.[1];
+        if (rate) this.holds.push([steadyUs(), RATES[rate] ?? Number(rate)]);
         this.child.stdin.write(`${command}\n`);
     }
 

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { idleMeter, pause, root } from '../e2e/server.mjs';
 import { RATES, figure } from './line.mjs';
+import { keepLineTrace, steadyUs } from './traces.mjs';
 
 export const full = process.env.FULL === 'yes';
 /** Joining is told apart: within this time the picture has to be there. */
@@ -75,7 +76,7 @@ export async function watch(call, line, { profile, seconds, seed = 1, rates = nu
     before();
     await pause(200);
     const idle = idleMeter();
-    const clicked = Date.now();
+    const clicked = Date.now(), since = steadyUs();
     await call.join();
     const joined = Date.now();
     const trace = [];
@@ -127,15 +128,16 @@ export async function watch(call, line, { profile, seconds, seed = 1, rates = nu
         layers_kbps: layers && Object.fromEntries(Object.entries(layers).map(([k, v]) => [k, Math.round(v / 1000)])),
         idle_percent: idle(),
     };
-    return { figures, trace, from, to, frames };
+    return { figures, trace, from, to, frames, since };
 }
 
 /** One run of one line: a line of build/link.jsonl, and its trace beside it. */
 export async function run(call, line, options) {
-    const { figures, trace } = await watch(call, line, options);
+    const { figures, trace, since } = await watch(call, line, options);
     const { short, broken } = judge(figures, BOUNDS[options.profile]);
     figure({ case: 'profile', profile: options.profile, server: call.name, ok: short.length === 0, short, ...figures });
     keepTrace(`${options.profile}-${call.name}`, trace);
+    if (call.name === 'giaoban') await keepLineTrace(`${options.profile}-${call.name}`, call.world.server, line, since);
     return { figures, broken };
 }
 

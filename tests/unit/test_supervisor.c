@@ -13,9 +13,10 @@
 
 static void settings_are_parsed_line_by_line(void **state)
 {
-    static const char *const lines[] = {
-        "listen=0.0.0.0 8443",      "listen=:: 8443", "plain=::1 8080",    "media=127.0.0.1", "media_port=7000",
-        "announce=1.2.3.4 5.6.7.8", "workers=2",      "data=/srv/dữ liệu", "log_level=warn",  "colour=red"};
+    static const char *const lines[] = {"listen=0.0.0.0 8443", "listen=:: 8443",    "plain=::1 8080",
+                                        "media=127.0.0.1",     "media_port=7000",   "announce=1.2.3.4 5.6.7.8",
+                                        "workers=2",           "data=/srv/dữ liệu", "log_level=warn",
+                                        "colour=red",          "media_trace=1"};
     struct settings *s = calloc(1, sizeof *s);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_int_equal(settings_line(s, lines[i]), 0);
@@ -27,6 +28,7 @@ static void settings_are_parsed_line_by_line(void **state)
     assert_int_equal(s->media_port, 7000);
     assert_string_equal(s->announce, "1.2.3.4 5.6.7.8");
     assert_int_equal(s->workers, 2);
+    assert_true(s->media_trace);
     assert_string_equal(s->data, "/srv/dữ liệu");
     assert_int_equal(s->log_level, LOG_LEVEL_WARN);
     free(s);
