@@ -58,7 +58,7 @@ enum link_kind {
     LINK_CONTROL = 31, /* fds: the worker's end of a new socketpair to giaoband (replaces the former); giaoban-check gets
                           one too */
 
-    LINK_TRACE = 32,   /* fds: an empty file that it may fill; a = MB at most */
+    LINK_TRACE = 32, /* fds: an empty file that it may fill; a = MB at most */
 
     /* An upgrade in place, see supervisor/upgrade.h. */
     LINK_UPGRADE = 40,       /* giaoband → supervisor: the programs on disk are new, begin */

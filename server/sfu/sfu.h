@@ -113,7 +113,7 @@ struct sfu {
     uint64_t random;
     int64_t tick_us;
     struct sites sites;
-    struct trace *trace; /* the shell's; NULL: nothing is traced */
+    struct trace *trace;   /* the shell's; NULL: nothing is traced */
     struct packet silence; /* a frame of it, ours for good: shared by every slot, back in no pool */
 };
 

@@ -179,18 +179,24 @@ static void leave(struct peer *p, int64_t now_us)
             p->sources[kind]->uplink.of_site = false;
 }
 
+/* False: `*at` is as it was. */
+static bool grow(void *at, size_t bytes)
+{
+    void *former, *grown;
+    memcpy(&former, at, sizeof former);
+    grown = realloc(former, bytes);
+    if (grown)
+        memcpy(at, &grown, sizeof grown);
+    return grown != NULL;
+}
+
 static bool make_room(struct sites *s, size_t n)
 {
+    size_t cap = n * 2;
     if (n <= s->cap)
         return true;
-    size_t cap = n * 2;
-    struct peer **peers = realloc(s->peers, cap * sizeof(struct peer *));
-    s->peers = peers ? peers : s->peers;
-    struct source **sources = realloc(s->sources, 2 * cap * sizeof(struct source *));
-    s->sources = sources ? sources : s->sources;
-    struct site_claim *claims = realloc(s->claims, 2 * cap * sizeof(struct site_claim));
-    s->claims = claims ? claims : s->claims;
-    if (!peers || !sources || !claims)
+    if (!grow(&s->peers, cap * sizeof(struct peer *)) || !grow(&s->sources, 2 * cap * sizeof(struct source *)) ||
+        !grow(&s->claims, 2 * cap * sizeof(struct site_claim)))
         return false;
     s->cap = cap;
     return true;

@@ -66,7 +66,8 @@ static void feedback(struct replay *r, char *text)
     int64_t now_us = r->base_us + strtoll(rest, &rest, 36), rtt_us = strtoll(rest, &rest, 36), sent_us = r->base_us;
     for (; *rest == ' ' && n < PACKETS_MAX; n++) {
         struct bwe_packet *p = &packets[n];
-        *p = (struct bwe_packet){.sent_us = sent_us += strtoll(rest + 1, &rest, 36)};
+        sent_us += strtoll(rest + 1, &rest, 36);
+        *p = (struct bwe_packet){.sent_us = sent_us};
         assert_int_equal(*rest, ':');
         p->received = rest[1] != '!';
         p->arrival_us = p->received ? p->sent_us + strtoll(rest + 1, &rest, 36) : 0;
