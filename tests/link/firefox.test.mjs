@@ -13,7 +13,7 @@ const SECONDS = 20;
 async function firefoxOn(profile) {
     const line = await Line.start(1);
     const world = await World.start();
-    const call = await Giaoban.start(world, { sim: true });
+    const call = await Giaoban.start(world); // a browser speaks: a simulated room's sound repeats nothing
     let child;
     try {
         const url = `https://${TOWN}:${world.server.port}${await call.briefing.link('h-quan-hoa')}`;

@@ -13,7 +13,7 @@ const desks = [[1920, 1080], [1366, 768]];
 const phones = [[390, 844]]; // chosen at the entrance
 const shots = join(root, 'build', 'words');
 
-let line, server, briefing, browser, page, rooms;
+let line, server, briefing, browser, conductors, page, rooms;
 
 const inPage = (what) => page.evaluate(what);
 const stageSlot = () => inPage(() => window.giaoban.slots().find((slot) => slot.name === 'stage'));
@@ -39,7 +39,7 @@ before(async () => {
     mkdirSync(shots, { recursive: true });
     line = await Line.start(1);
     server = await Server.start({ settings: { workers: 1, placement: 'home', 'media.addresses': `127.0.0.1,${TOWN}`, addresses: '' } });
-    briefing = await server.briefing(['ubnd-tinh', 'h-quan-hoa', 'h-ba-thuoc', 'h-muong-lat'], { record: false });
+    briefing = await server.briefing(['ubnd-tinh', 'vp-ubnd', 'h-quan-hoa', 'h-ba-thuoc', 'h-muong-lat'], { record: false });
     await server.ctl('briefing', 'open', briefing.id);
     rooms = await server.rooms([await briefing.link('ubnd-tinh', 'chair'), await briefing.link('h-ba-thuoc')], '--size', '1280x720', '--speak');
     await until('the rooms outside to be in', () => rooms.status()?.joined === 2, { timeout_ms: 60000 });
@@ -60,6 +60,7 @@ async function enter(unit, [width, height] = desks[1]) {
 
 after(async () => {
     await browser?.close();
+    await conductors?.close();
     await server?.stop();
     await line?.stop();
 });
@@ -122,19 +123,33 @@ test('a phone says it in its own places', async () => {
     await screenshots('sound-only', phones);
 });
 
+test('who conducts reads in the list which room’s line is weak', async () => {
+    conductors = await chromium({ pipe: true });
+    const conductor = await newPage(conductors);
+    await conductor.goto(`https://${TOWN}:${server.port}${await briefing.link('vp-ubnd', 'secretary')}`);
+    await conductor.waitForSelector('#enter:not([disabled])', { timeout: 60000 });
+    await conductor.click('#enter');
+    await conductor.waitForSelector('.person');
+    await page.click('#sound-only'); // pictures again
+    line.profile('F');
+    await within('weak-line-in-the-list', 3 * WORDS_WITHIN_MS, () => conductor.evaluate(() => document.querySelector('.person .line-weak') !== null));
+    await screenshots('list', desks, conductor);
+    assert.match(await conductor.evaluate(() => document.querySelector('.person .line-weak').textContent), /hình|gói|mất/);
+});
+
 /** Nothing is cut off and nothing sticks out, at each size and in both languages; pictures to look at in build/words. */
-async function screenshots(name, sizes = desks) {
+async function screenshots(name, sizes = desks, of = page) {
     for (const [width, height] of sizes) {
-        await page.setViewport({ width, height });
+        await of.setViewport({ width, height });
         for (const language of ['vi', 'en']) {
-            if ((await inPage(() => document.documentElement.lang)) !== language) await page.evaluate(() => document.querySelector('button.language')?.click());
-            await page.screenshot({ path: join(shots, `${name}-${width}-${language}.png`) });
-            const out = await inPage(() => {
-                const cut = [...document.querySelectorAll('.veil, .state-line, .bar .button, .thumb-button, dialog .button')].filter((e) => e.clientWidth > 0 && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < (e.closest('dialog')?.getBoundingClientRect().left ?? 0)));
+            if ((await of.evaluate(() => document.documentElement.lang)) !== language) await of.evaluate(() => document.querySelector('button.language')?.click());
+            await of.screenshot({ path: join(shots, `${name}-${width}-${language}.png`) });
+            const out = await of.evaluate(() => {
+                const cut = [...document.querySelectorAll('.veil, .state-line, .line-weak, .bar .button, .thumb-button, dialog .button')].filter((e) => e.clientWidth > 0 && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < (e.closest('dialog')?.getBoundingClientRect().left ?? 0)));
                 return [document.documentElement.scrollWidth > innerWidth ? 'the page is wider than its window' : '', ...cut.map((e) => `${e.className}: ${e.textContent}`)].filter(Boolean);
             });
             assert.deepEqual(out, [], `${width}×${height} ${language}`);
         }
     }
-    await page.evaluate(() => document.documentElement.lang !== 'vi' && document.querySelector('button.language').click());
+    await of.evaluate(() => document.documentElement.lang !== 'vi' && document.querySelector('button.language').click());
 }

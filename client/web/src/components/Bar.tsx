@@ -136,7 +136,7 @@ export function Bar(props: BarProps) {
     const w = words.value.room;
     const { room, state, onQuestion, onDevices, onLeave } = props;
     return (
-        <footer class="bar">
+        <footer class={`bar ${room.conducting.value ? 'conducting' : ''}`}>
             <div class="bar-group">
                 <MicrophoneButton {...props} />
                 <CameraButton room={room} />
