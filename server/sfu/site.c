@@ -179,27 +179,26 @@ static void leave(struct peer *p, int64_t now_us)
             p->sources[kind]->uplink.of_site = false;
 }
 
-/* False: `*at` is as it was. */
-static bool grow(void *at, size_t bytes)
+/* Without memory: what was there, and *ok is false. */
+static void *grow(void *former, size_t bytes, bool *ok)
 {
-    void *former, *grown;
-    memcpy(&former, at, sizeof former);
-    grown = realloc(former, bytes);
-    if (grown)
-        memcpy(at, &grown, sizeof grown);
-    return grown != NULL;
+    void *grown = realloc(former, bytes);
+    *ok = *ok && grown;
+    return grown ? grown : former;
 }
 
 static bool make_room(struct sites *s, size_t n)
 {
     size_t cap = n * 2;
+    bool ok = true;
     if (n <= s->cap)
         return true;
-    if (!grow(&s->peers, cap * sizeof(struct peer *)) || !grow(&s->sources, 2 * cap * sizeof(struct source *)) ||
-        !grow(&s->claims, 2 * cap * sizeof(struct site_claim)))
-        return false;
-    s->cap = cap;
-    return true;
+    s->peers = grow(s->peers, cap * sizeof(struct peer *), &ok);
+    s->sources = grow(s->sources, 2 * cap * sizeof(struct source *), &ok);
+    s->claims = grow(s->claims, 2 * cap * sizeof(struct site_claim), &ok);
+    if (ok)
+        s->cap = cap;
+    return ok;
 }
 
 static void look_for(struct sites *s, struct router *r, int64_t now_us)
