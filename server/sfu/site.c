@@ -183,8 +183,10 @@ static void leave(struct peer *p, int64_t now_us)
 static void *grow(void *former, size_t bytes, bool *ok)
 {
     void *grown = realloc(former, bytes);
-    *ok = *ok && grown;
-    return grown ? grown : former;
+    if (grown)
+        return grown;
+    *ok = false;
+    return former;
 }
 
 static bool make_room(struct sites *s, size_t n)
