@@ -14,7 +14,7 @@ const RELAY = '10.88.1.1'; // a second address of the town: TURN on 443 beside t
 const MODEM = '10.88.2.2', OTHER = '10.88.3.2'; // what the office has later
 const LIFETIME_S = 20; // of TURN credentials
 const CHAIR = 'ubnd-tinh', ROOM = 'h-ba-thuoc';
-const VISITORS = ['h-quan-hoa', 'h-muong-lat', 'h-lang-chanh', 'h-ngoc-lac', 'h-quan-son']; // one a test: a unit's second endpoint hears nothing
+const VISITORS = ['h-quan-hoa', 'h-muong-lat', 'h-lang-chanh', 'h-ngoc-lac', 'h-quan-son', 'h-cam-thuy', 'h-thach-thanh']; // one a test: a unit's second endpoint hears nothing
 const run = promisify(execFile);
 const ip = (ns, ...args) => execFileSync('ip', ['-n', ns, ...args]);
 const town = process.env.GIAOBAN_TOWN, office = process.env.GIAOBAN_OFFICE;
@@ -180,6 +180,7 @@ test('a call through TURN outlives its credentials', { skip: process.env.FULL !=
 /** From `cause()` to the first stage frame after it, in ms, by a new connection if `renewed`; the endpoint, its slots, the floor and
  * its hand as before. */
 async function comesBack(page, cause, renewed = false) {
+    await until('former visitors to be gone', () => page.evaluate(() => window.giaoban.state().endpoints.filter((e) => e.connected).length === 3)); // they have tiles for 15 s
     const before = await page.evaluate(standing);
     await page.evaluate(watchStage);
     await until('frames', () => page.evaluate(() => window.stageFrames.length > 5));
