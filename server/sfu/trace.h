@@ -5,15 +5,19 @@
  * Text, a record a line. The first line is `giaoban-trace 1 BASE`: BASE, decimal, is what all times begin at, µs. In the
  * others numbers are in base 36, separated by spaces; ID is a peer's, from 1.
  *
- *   n ID now number incarnation start_bps min_bps max_bps
- *       a peer with its estimator
- *   f ID now rtt_us P P …         feedback, in the order of sequence. P: sent:took:bytes[:probe]; sent is later than that of
- * the P before it (the first: than BASE) by so much, took is arrival (the receiver's clock) − sent, `!`: lost p ID now probe
- * bytes          a packet of a probe left r ID now bps                  REMB t ID now flags want_bps target_bps acked_bps
- * queue_us loss_permille chosen_bps share_bps sent_bytes [probe bps bytes] every 50 ms, after the look. flags 1: packets
- * wait for feedback; 2: a paused picture waits for a probe by now + DOWNLINK_PAUSED_PROBE_US; 4: whether to probe was asked,
- * and then the answer, if it is one. loss: the window's that the estimator looks at; chosen: sound and layers; sent_bytes:
- * since the look before
+ * `n ID now number incarnation start_bps min_bps max_bps`: a peer with its estimator.
+ *
+ * `f ID now rtt_us P P …`: feedback, in the order of sequence. P is sent:took:bytes[:probe]; sent is later than that of the
+ * P before it (the first: than BASE) by so much; took is arrival (the receiver's clock) − sent, `!` when lost.
+ *
+ * `p ID now probe bytes`: a packet of a probe left.
+ *
+ * `r ID now bps`: REMB.
+ *
+ * `t ID now flags want_bps target_bps acked_bps queue_us loss_permille chosen_bps share_bps sent_bytes [probe bps bytes]`:
+ * every 50 ms, after the look. flags 1: packets wait for feedback; 2: a paused picture waits for a probe by now +
+ * DOWNLINK_PAUSED_PROBE_US; 4: whether to probe was asked, and then the answer, if it is one. loss: the window's that the
+ * estimator looks at; chosen: sound and layers; sent_bytes: since the look before.
  *
  * Bounded: after `bytes` nothing more is written, and the last line may be cut.
  *

@@ -30,7 +30,7 @@ enum {
     UPLINK_START_US = 3 * 1000 * 1000, /* a layer that was asked for and has not come in that time is not there */
     UPLINK_PERCENT = 87,        /* of the room: headers, what an encoder overshoots, and the tenth that a step up asks for */
     UPLINK_LEAST_PERCENT = 30,  /* of what a layer of its size usually takes: with less, the smaller one is better … */
-    UPLINK_STAY_PERCENT = 22,   /* … one that is being sent may go so low */
+    UPLINK_STAY_PERCENT = 27,   /* … one that is being sent may go so low */
     UPLINK_LEAST_BPS = 60000,   /* of the lowest layer */
     UPLINK_CHANGE_PERCENT = 10, /* smaller changes of a bound are not told */
 };

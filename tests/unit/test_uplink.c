@@ -33,8 +33,8 @@ static void a_layer_is_as_large_as_fits_the_best_line_that_shows_it(void **state
         {{{2, 0}}, 1, 7, 7, 1, {0, 0, 0}}, /* paused: the lowest layer goes on, to come back with */
         {{{2, UPLINK_ANY}}, 1, 3, 7, 7, {UPLINK_ANY, UPLINK_ANY, UPLINK_ANY}}, /* the top one does not come: the next serves
                                                                                 */
-        {{{2, 600000}}, 1, 7, 4, 5, {UPLINK_ANY, 0, 600000}}, /* one that is being sent stays for longer … */
-        {{{2, 600000}}, 1, 7, 3, 3, {UPLINK_ANY, 600000, 0}}, /* … than it takes to begin */
+        {{{2, 680000}}, 1, 7, 4, 5, {UPLINK_ANY, 0, 680000}}, /* one that is being sent stays for longer … */
+        {{{2, 680000}}, 1, 7, 3, 3, {UPLINK_ANY, 680000, 0}}, /* … than it takes to begin */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct uplink_track t = {

@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import type { MediaKind, NoticeSend, NoticeSlots, ParamsLayout, ResultOffer } from '../protocol.gen';
 import { Peer, type Outgoing, type PictureName, type SlotName } from './peer';
+import { keepPatience } from './patience';
 import { SilenceWatch } from './silence';
 import { mark } from './timings';
 import { PictureView, SoundViews } from './view';
@@ -55,12 +56,14 @@ export class Media {
     private readonly resized = new ResizeObserver(() => this.layoutChanged());
     private stopped = false;
     private readonly silence: SilenceWatch;
+    private readonly endPatience: () => void;
     private soundOnly = false;
 
     constructor(private readonly options: MediaOptions) {
         this.tiles = Array.from({ length: options.tiles }, (_, i) => new PictureView(`tile${i}`));
         for (const view of this.views()) this.resized.observe(view.root);
         this.silence = new SilenceWatch(() => this.pc, options.silent);
+        this.endPatience = keepPatience(() => this.pc);
     }
 
     get pc(): RTCPeerConnection | null {
@@ -182,6 +185,7 @@ export class Media {
     stop(): void {
         this.stopped = true;
         this.silence.stop();
+        this.endPatience();
         this.clearWatch();
         if (this.layoutTimer !== null) clearTimeout(this.layoutTimer);
         if (this.renewTimer !== null) clearTimeout(this.renewTimer);
